@@ -1,0 +1,125 @@
+"""Loss and accuracy against epoch, the article's 2 x 2 of train and test."""
+
+import altair as alt
+import pandas as pd
+
+from analysis.frames import CONFIDENCE, METRICS
+from analysis.theme import HEIGHT, WIDTH, label_scales
+
+
+def training_curves(
+    values: pd.DataFrame,
+    summary: pd.DataFrame,
+    diverged: pd.DataFrame,
+    batch_sizes: dict[str, int],
+    title: str,
+) -> alt.VConcatChart:
+    """Train and test, accuracy and loss against epoch: mean lines, bands, faint seeds.
+
+    `values` are `frames.curves`, `summary` their `frames.summarize`, `diverged` are
+    `frames.divergences`: a cross at the bottom of each panel. `batch_sizes` gives the
+    labels in the legend's order. Source: article, "Effect of batch size" and the two
+    after it.
+    """
+    panels = {
+        metric: _panel(
+            values[values["metric"] == metric],
+            summary[summary["metric"] == metric],
+            diverged,
+            batch_sizes,
+            axis,
+            log="loss" in metric,
+        )
+        for metric, axis in METRICS.items()
+    }
+    rows = [
+        alt.hconcat(panels["train_accuracy"], panels["test_accuracy"]),
+        alt.hconcat(panels["train_loss"], panels["test_loss"]),
+    ]
+    return alt.vconcat(*rows, title=alt.TitleParams(title, subtitle=subtitle(summary)))
+
+
+def subtitle(summary: pd.DataFrame) -> str:
+    """Say how many seeds a figure is drawn from, and what its bands are."""
+    num_seeds = int(summary["num_seeds"].max()) if len(summary) else 0
+    if num_seeds > 1:
+        return (
+            f"mean of {num_seeds} seeds, {CONFIDENCE:.0%} interval; single seeds faint"
+        )
+    return "one seed"
+
+
+def lines(
+    values: pd.DataFrame,
+    summary: pd.DataFrame,
+    batch_sizes: dict[str, int],
+    names: dict[str, str],
+    y: alt.Y,
+    x_title: str = "epoch",
+) -> list[alt.Chart]:
+    """Return layers: mean line and interval band per label, single seeds faint."""
+    color, dash = label_scales(batch_sizes, names)
+    x = alt.X("epoch:Q").title(x_title)
+    layers: list[alt.Chart] = []
+    if len(summary) and summary["num_seeds"].max() > 1:
+        faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
+        layers.append(
+            faint.encode(x, _with_field(y, "value"), color, dash, detail="seed:N")
+        )
+        band = alt.Chart(summary).mark_area(opacity=0.2)
+        layers.append(band.encode(x, _with_field(y, "lower"), alt.Y2("upper"), color))
+    mean = alt.Chart(summary).mark_line(strokeWidth=2, point=_single_points(summary))
+    tooltip = [
+        alt.Tooltip("label:N"),
+        alt.Tooltip("epoch:Q"),
+        alt.Tooltip("mean:Q", format=".5g"),
+        alt.Tooltip("num_seeds:Q", title="seeds"),
+    ]
+    layers.append(mean.encode(x, _with_field(y, "mean"), color, dash, tooltip=tooltip))
+    return layers
+
+
+def legend_names(batch_sizes: dict[str, int], diverged: pd.DataFrame) -> dict[str, str]:
+    """Return what the legend says of each label: where it diverged, if it did."""
+    epochs = diverged.groupby("label")["epoch"].min().to_dict()
+    return {
+        label: f"{label} (diverged at epoch {epochs[label]})"
+        if label in epochs
+        else label
+        for label in batch_sizes
+    }
+
+
+def _panel(
+    values: pd.DataFrame,
+    summary: pd.DataFrame,
+    diverged: pd.DataFrame,
+    batch_sizes: dict[str, int],
+    axis: str,
+    *,
+    log: bool,
+) -> alt.LayerChart | alt.FacetChart:
+    names = legend_names(batch_sizes, diverged)
+    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
+    y = alt.Y("value:Q", scale=scale, title=axis)
+    layers = lines(values, summary, batch_sizes, names, y)
+    if len(diverged):
+        color, _ = label_scales(batch_sizes, names)
+        cross = alt.Chart(diverged).mark_point(shape="cross", size=120, angle=45)
+        tooltip = ["label:N", "epoch:Q"]
+        at_bottom = alt.value(HEIGHT - 8)
+        layers.append(
+            cross.encode(x="epoch:Q", y=at_bottom, color=color, tooltip=tooltip)
+        )
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _with_field(y: alt.Y, field: str) -> alt.Y:
+    changed = y.copy()
+    changed.shorthand = f"{field}:Q"
+    return changed
+
+
+def _single_points(summary: pd.DataFrame) -> bool:
+    """One measured epoch makes no line: show it as a point."""
+    return bool((summary.groupby("label")["epoch"].nunique() == 1).any())

@@ -1,0 +1,230 @@
+"""Tidy pandas frames from a results folder; no altair here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from raybs.config import TrainConfig, label, path, state_keys, sweep_from_json
+from raybs.store import Store, open_store
+
+METRICS = {
+    "train_accuracy": "train accuracy (%)",
+    "test_accuracy": "test accuracy (%)",
+    "train_loss": "train loss (nats)",
+    "test_loss": "test loss (nats)",
+}
+"""The article's four panels: column, axis title."""
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """What `load` returns.
+
+    `trials`: one row per trial of every sweep: sweep, trial (the key of its last
+    state), label, seed, status (complete, diverged, failed or unfinished), num_epochs,
+    last_epochs, the config's fields, final_* (the last measured row),
+    final_generalization_gap, and where its rows come from: results, num_rows, device,
+    threads, torch_version, seconds (of training). `history`: one row per trial and
+    measured epoch: sweep, trial, label, seed, num_epochs, batch_size and learning_rate
+    of the epoch, and the stored columns.
+    """
+
+    trials: pd.DataFrame
+    history: pd.DataFrame
+
+
+def load(results: str | Store) -> Frames:
+    """Assemble trials and history from `results`, a folder or a bucket, at any time.
+
+    Raises:
+        ValueError: It is no results folder.
+    """
+    store = open_store(results) if isinstance(results, str) else results
+    rows = store.read_rows().to_pandas()
+    trials: list[dict[str, Any]] = []
+    keys: list[str] = []
+    columns: dict[str, list[Any]] = {"batch_size": [], "learning_rate": []}
+    lengths = []
+    for name, value in sorted(store.read_sweeps().items()):
+        sweep = sweep_from_json(value)
+        for config in sweep.configs:
+            fingerprint = value["fingerprints"][config.dataset]
+            found = state_keys(config, fingerprint, value["trainer_version"])
+            epochs = path(config)
+            keys += found
+            lengths.append(len(found))
+            # Epoch 0 is drawn with the phase that it begins.
+            columns["batch_size"] += [size for size, _ in (epochs[0], *epochs)]
+            columns["learning_rate"] += [rate for _, rate in (epochs[0], *epochs)]
+            failed = [why for key, why in value["failed"].items() if key in set(found)]
+            trials.append(
+                {
+                    "sweep": name,
+                    "trial": found[-1],
+                    "label": label(config),
+                    "seed": config.seed,
+                    "status": "failed" if failed else "unfinished",
+                    "message": failed[0] if failed else "",
+                    "last_epochs": sweep.last_epochs,
+                    **_config_columns(config),
+                    "results": store.uri,
+                }
+            )
+    asked = pd.DataFrame(trials, columns=None if trials else TRIAL_COLUMNS)
+    number = np.repeat(np.arange(len(lengths)), lengths)
+    every = pd.DataFrame({"number": number, "state_key": keys, **columns})
+    history = every.merge(rows, on="state_key", how="inner").sort_values(
+        ["number", "epoch"], kind="stable"
+    )
+    history = _up_to_divergence(history)
+    first = [
+        "sweep",
+        "trial",
+        "label",
+        "seed",
+        "num_epochs",
+        "last_epochs",
+        "optimizer",
+    ]
+    history = asked[first].join(history.set_index("number"), how="inner")
+    return Frames(
+        trials=_with_finals(asked, history), history=history.reset_index(drop=True)
+    )
+
+
+TRIAL_COLUMNS = [
+    "sweep", "trial", "label", "seed", "status", "message", "last_epochs",
+    *("dataset", "hidden", "init", "optimizer", "momentum", "nesterov", "weight_decay"),
+    *("batch_size", "learning_rate", "num_epochs", "results"),
+]  # fmt: skip
+"""Columns of `trials` that come from the config, needed when there is no trial."""
+
+
+def only(frames: Frames, sweep: str) -> Frames:
+    """Return the trials and history of one sweep.
+
+    Raises:
+        ValueError: The results hold no such sweep.
+    """
+    known = sorted(frames.trials["sweep"].unique())
+    if sweep not in known:
+        raise ValueError(
+            f"No sweep '{sweep}' in these results, only "
+            f"{', '.join(known) or 'none'}; run it: python -m raybs.sweep {sweep}"
+        )
+    return Frames(
+        trials=frames.trials[frames.trials["sweep"] == sweep].reset_index(drop=True),
+        history=frames.history[frames.history["sweep"] == sweep].reset_index(drop=True),
+    )
+
+
+def curves(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the article's four metrics, one row per trial, epoch and metric.
+
+    Columns: label, seed, metric, epoch, value; accuracies in per cent. With
+    `last_epochs` epochs count from the start of that window. Epoch 0 (before training)
+    is left out where there are others: its loss and accuracy would flatten the rest.
+    """
+    shown = history[(history["epoch"] > 0) & (history["status"] != "diverged")].copy()
+    window = shown["last_epochs"].fillna(shown["num_epochs"]).astype(float)
+    shown["epoch"] = shown["epoch"] - (shown["num_epochs"] - window).clip(lower=0)
+    shown = shown[shown["epoch"] >= np.where(window < shown["num_epochs"], 0, 1)]
+    for metric in ("train_accuracy", "test_accuracy"):
+        shown[metric] *= 100
+    long = shown.melt(
+        ["label", "seed", "epoch"], list(METRICS), var_name="metric", value_name="value"
+    )
+    return long[["label", "seed", "metric", "epoch", "value"]]
+
+
+def distances(history: pd.DataFrame) -> pd.DataFrame:
+    """Return distances from init, one row per trial and epoch.
+
+    Columns: label, seed, panel, epoch, value. A panel is what shares axes:
+    an optimizer, and epochs of the same order of magnitude.
+    """
+    shown = history[history["status"] != "diverged"].copy()
+    shortest = shown["num_epochs"].min()
+    long_ones = shown["num_epochs"] > 4 * shortest
+    kind = np.where(long_ones, "long", "short")
+    most = shown.groupby([shown["optimizer"], kind])["num_epochs"].transform("max")
+    shown["panel"] = shown["optimizer"] + ", " + most.astype(str) + " epochs"
+    return shown.rename(columns={"weight_distance": "value"})[
+        ["label", "seed", "panel", "epoch", "value"]
+    ]
+
+
+def summarize(long: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and interval of `value` over seeds, per everything else.
+
+    Columns: those of `long` but seed, value; mean, lower, upper (95 % interval of the
+    mean by Student's t; with one seed both equal the mean), num_seeds.
+    """
+    by = [name for name in long.columns if name not in ("seed", "value")]
+    grouped = long.groupby(by, sort=False)["value"].agg(["mean", "std", "count"])
+    spread = grouped["std"].fillna(0.0) / np.sqrt(grouped["count"])
+    degrees = (grouped["count"] - 1).clip(lower=1)
+    half = spread * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
+    summary = pd.DataFrame(
+        {
+            "mean": grouped["mean"],
+            "lower": grouped["mean"] - half,
+            "upper": grouped["mean"] + half,
+            "num_seeds": grouped["count"],
+        }
+    )
+    return summary.reset_index()
+
+
+def divergences(history: pd.DataFrame) -> pd.DataFrame:
+    """Return where trials diverged: label, seed, epoch."""
+    return history[history["status"] == "diverged"][["label", "seed", "epoch"]]
+
+
+def _config_columns(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "dataset": config.dataset,
+        "hidden": "-".join(map(str, config.hidden)),
+        "init": config.init,
+        "optimizer": config.optimizer,
+        "momentum": config.momentum,
+        "nesterov": config.nesterov,
+        "weight_decay": config.weight_decay,
+        # Of the last phase: what the final numbers are about.
+        "batch_size": config.phases[-1].batch_size,
+        "learning_rate": config.phases[-1].learning_rate,
+        "num_epochs": config.num_epochs,
+    }
+
+
+def _up_to_divergence(history: pd.DataFrame) -> pd.DataFrame:
+    """Drop what lies behind a divergence, which only an older run can have left."""
+    gone = (history["status"] == "diverged").groupby(history["number"]).cumsum()
+    return history[(gone == 0) | (history["status"] == "diverged") & (gone == 1)]
+
+
+def _with_finals(asked: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Add the last measured row of every trial, and what its rows say of themselves."""
+    grouped = history.groupby(level=0)
+    last = grouped.last(skipna=False)
+    measured = [
+        name for name in last.columns if name.endswith(("_loss", "_accuracy", "_norm"))
+    ]
+    measured += ["weight_distance", "bias_distance", "layer_distance", "cosine_to_init"]
+    trials = asked.join(last[measured].add_prefix("final_"))
+    trials["final_generalization_gap"] = (
+        trials["final_train_accuracy"] - trials["final_test_accuracy"]
+    )
+    trials = trials.join(last[["device", "threads", "torch_version"]])
+    trials["num_rows"] = grouped.size().reindex(trials.index, fill_value=0)
+    trials["seconds"] = grouped["seconds"].sum().reindex(trials.index, fill_value=0.0)
+    ended = last["epoch"].reindex(trials.index) == trials["num_epochs"]
+    diverged = last["status"].reindex(trials.index) == "diverged"
+    trials.loc[ended, "status"] = "complete"
+    trials.loc[diverged, "status"] = "diverged"
+    return trials

@@ -1,0 +1,65 @@
+"""Sweeps by name, from the package `sweeps`, or from a user's own Python file."""
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from raybs.config import TrainSweep
+
+
+def sweep_names() -> list[str]:
+    """Return the names of all sweeps that come with raybs."""
+    import sweeps
+
+    return sorted(module.name for module in pkgutil.iter_modules(sweeps.__path__))
+
+
+def find_sweep(given: str) -> tuple[str, str, TrainSweep]:
+    """Return name, title and sweep for a sweep's name or the path of a .py file.
+
+    A user's file is code: it is imported, and so it is run.
+
+    Raises:
+        ValueError: There is no such sweep, or the file does not import or has no SWEEP.
+    """
+    if given.endswith(".py"):
+        name = Path(given).stem
+        module = _import_file(Path(given))
+    else:
+        known = sweep_names()
+        if given not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise ValueError(
+                f"No sweep named '{given}'.{hint} Known: {', '.join(known)}; "
+                "or give the path of a .py file with a SWEEP."
+            )
+        name = given
+        module = importlib.import_module(f"sweeps.{given}")
+    sweep = getattr(module, "SWEEP", None)
+    if not isinstance(sweep, TrainSweep):
+        raise ValueError(
+            f"{given}: it has no SWEEP; write 'SWEEP = TrainSweep(configs=...)', as in "
+            "sweeps/recovery.py."
+        )
+    title = (module.__doc__ or name).strip().splitlines()[0]
+    return name, title, sweep
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file.")
+    spec = importlib.util.spec_from_file_location(f"raybs_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: it cannot be imported as Python.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        raise ValueError(
+            f"{path}: it cannot be imported ({type(error).__name__}: {error})"
+        ) from None
+    return module

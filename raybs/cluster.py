@@ -1,0 +1,313 @@
+"""Run a plan through Ray Tune, one trial per stretch: the only file that imports ray.
+
+Durability does not rest on Tune: workers write to the store, so Tune's snapshots,
+loggers and checkpoints are off and its folder is temporary.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from raybs.data import Arrays, Dataset, load_arrays, to_device
+from raybs.launch import OnEvent, Pack, Resources
+from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
+from raybs.store import Store, open_store
+from raybs.worker import Report, carry, prepare
+
+MAX_FAILURES = 3
+"""How often a stretch starts again after its worker died or raised."""
+
+TOKEN = secrets.token_hex(32)
+"""Keeps others out of a Ray started here, which listens on all interfaces.
+
+Since 2.59 Ray asks for a token; given one, it writes none to the home folder. One per
+process, since Ray remembers the first that it sees. """
+
+SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+}
+
+
+def run_ray(
+    plan: Plan,
+    store: Store,
+    resources: Resources,
+    *,
+    on_event: OnEvent,
+    stop: threading.Event,
+) -> None:
+    """Train the stretches of `plan` through Ray Tune, on this machine or a cluster.
+
+    Setting `stop` ends it after the current epochs, with their states saved.
+
+    Raises:
+        ValueError: The cluster cannot be reached, or has not what a trial asks for.
+    """
+    names = {stretch.config.dataset for stretch in plan.stretches}
+    datasets = {name: load_arrays(name) for name in names}
+    with _ray(resources, datasets), tempfile.TemporaryDirectory() as folder:
+        slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        # A Searcher has one pending trial by default: workers would wait for each
+        # other.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+        trainable = tune.with_parameters(
+            StretchTrainable,
+            datasets={name: ray.put(arrays) for name, arrays in datasets.items()},
+            uri=store.uri,
+            threads=resources.threads,
+            device=resources.device,
+        )
+        del datasets
+        packs = _Packs(Frontier(plan), resources.replicas, on_event, stop)
+        tune.Tuner(
+            tune.with_resources(trainable, per_trial),
+            tune_config=tune.TuneConfig(
+                search_alg=PlanSearcher(packs),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="raybs",
+                storage_path=folder,
+                verbose=0,
+                stop=StopWhenAsked(packs),
+                callbacks=[PassOn(packs)],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+
+
+def trial_resources(
+    resources: Resources, cluster: Mapping[str, float]
+) -> tuple[int, dict[str, float]]:
+    """Return how many trials run at a time, and what each asks Ray for.
+
+    `cluster` is what Ray says that there is. A running cluster may still grow, so there
+    a trial that does not fit yet waits.
+
+    Raises:
+        ValueError: Not one trial fits on this machine.
+    """
+    num_cpus, num_gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    gpus = resources.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if num_gpus and resources.device in (None, "cuda") else 0.0
+    slots = int(num_cpus // resources.threads)
+    if gpus:
+        slots = min(slots, int(num_gpus / gpus + 1e-6))
+    if slots < 1 and resources.address is None:
+        raise ValueError(
+            f"A trial asks for {resources.threads} CPUs and {gpus:g} GPUs, but there "
+            f"are {num_cpus:g} and {num_gpus:g}; lower --threads or --gpus-per-trial."
+        )
+    return max(slots, 1), {"cpu": resources.threads, "gpu": gpus}
+
+
+class StretchTrainable(tune.Trainable):
+    """Carries packs of stretches; one actor, with its dataset, serves many of them."""
+
+    def setup(  # type: ignore[override]  # Tune passes on what with_parameters holds
+        self,
+        config: dict[str, Any],
+        datasets: dict[str, Any],
+        uri: str,
+        threads: int,
+        device: str | None,
+    ) -> None:
+        """Start with the first pack; the other arguments hold for all of them."""
+        prepare(threads)
+        self.references = datasets
+        self.store = open_store(uri)
+        # Not by torch.cuda.is_available(): a trial may sit beside GPUs that are not its
+        # own.
+        self.device = device or ("cuda" if ray.get_gpu_ids() else "cpu")
+        self.loaded: dict[str, Dataset] = {}
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Go on with another pack in the same actor."""
+        self.reports.close()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train for an epoch; tiny epochs are reported together, once a second."""
+        until = time.monotonic() + 1
+        reports: list[dict[str, Any]] = []
+        for report in self.reports:
+            reports.append(asdict(report))
+            if time.monotonic() > until:
+                return {"reports": reports, "complete": False, "done": False}
+        return {"reports": reports, "complete": True, "done": True}
+
+    def cleanup(self) -> None:
+        """Save what is under way when the trial is stopped."""
+        self.reports.close()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        stretches = [stretch_from_json(value) for value in config["stretches"]]
+        dataset = stretches[0].config.dataset
+        if dataset not in self.loaded:
+            arrays: Arrays = ray.get(self.references[dataset])
+            self.loaded = {dataset: to_device(arrays, self.device)}
+        self.reports = carry(stretches, self.store, self.loaded[dataset])
+
+
+class _Packs:
+    """What Tune's three hooks share: the packs under way, by Tune's trial id."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        replicas: int,
+        on_event: OnEvent,
+        stop: threading.Event,
+    ) -> None:
+        self.frontier = frontier
+        self.replicas = replicas
+        self.on_event = on_event
+        self.stop = stop
+        self.by_trial: dict[str, Pack] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune pickles its hooks into a folder that nobody reads.
+        return object, ()
+
+
+class PlanSearcher(Searcher):
+    """Suggests the stretches of a plan as soon as their start exists."""
+
+    def __init__(self, packs: _Packs) -> None:
+        """Draw from the frontier of `packs`."""
+        super().__init__(metric="done", mode="max")
+        self.packs = packs
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next pack, None while all others wait, or that none is left."""
+        packs = self.packs
+        if packs.stop.is_set() or not packs.frontier.num_waiting:
+            return str(Searcher.FINISHED)
+        indices = packs.frontier.take(packs.replicas)
+        if not indices:
+            return None
+        packs.by_trial[trial_id] = pack = Pack(packs.frontier, indices, packs.on_event)
+        return {"stretches": [stretch_to_json(stretch) for stretch in pack.stretches]}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Free the children of a pack that ended; of one stopped half-way, nothing."""
+        if result and result.get("complete") and not error:
+            self.packs.by_trial.pop(trial_id).finish()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the store knows what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: a sweep goes on from the store."""
+
+
+class StopWhenAsked(tune.Stopper):
+    """Ends every trial at its next report once the sweep is to stop."""
+
+    def __init__(self, packs: _Packs) -> None:
+        """Watch the flag of `packs`."""
+        self.packs = packs
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Tell whether this trial ends here."""
+        return self.packs.stop.is_set()
+
+    def stop_all(self) -> bool:
+        """Never cut trials off in the middle of an epoch."""
+        return False
+
+
+class PassOn(tune.Callback):
+    """Passes reports and failures from Tune's controller on to the packs."""
+
+    def __init__(self, packs: _Packs) -> None:
+        """Pass on to `packs`."""
+        self.packs = packs
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: Any,
+        trial: Any,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Pass on the epochs of one step."""
+        for report in result["reports"]:
+            self.packs.by_trial[trial.trial_id].report(Report(**report))
+
+    def on_trial_recover(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """Say that the trial starts again."""
+        self.packs.by_trial[trial.trial_id].restart(_last_line(trial))
+
+    def on_trial_error(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """Give the trial up after its last failure."""
+        self.packs.by_trial.pop(trial.trial_id).fail(_last_line(trial))
+
+
+def _last_line(trial: Any) -> str:
+    """Return what went wrong: the last line of a remote traceback."""
+    lines = str(trial.get_error() or "its worker was lost").strip().splitlines()
+    return lines[-1].strip()
+
+
+@contextlib.contextmanager
+def _ray(resources: Resources, datasets: Mapping[str, Arrays]) -> Iterator[None]:
+    """Start Ray silently on this machine, or join a cluster; leave nothing behind."""
+    before = dict(os.environ)
+    os.environ |= SETTINGS
+    options: dict[str, Any]
+    if resources.address is None:
+        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
+        size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+        options = {
+            "num_cpus": resources.workers and resources.workers * resources.threads,
+            "num_gpus": resources.num_gpus,
+            "include_dashboard": False,
+            "object_store_memory": 2 * size + 200 * 2**20,
+        }
+    else:
+        options = {"address": resources.address}
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, ValueError) as error:
+        raise ValueError(
+            f"Ray cannot be reached or started (--address {resources.address}): {error}"
+        ) from None
+    for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)

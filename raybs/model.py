@@ -1,0 +1,141 @@
+"""The MLP as stacked tensors with a leading replica axis: init, forward, backward.
+
+Weights are (R, out, in), biases (R, 1, out), inputs (R, batch, in): R replicas side by
+side cost nothing extra at R = 1, so there is one code path. ReLU between layers, none
+after the last; the loss is the negative log-likelihood of the softmax, averaged over
+the batch.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raybs.config import TrainConfig
+
+INIT_STREAM = 0
+ORDER_STREAM = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """R replicas after `epoch` epochs.
+
+    `moments` are the optimizer's running averages by torch's names, each with one
+    tensor per weight, then one per bias, in their shapes; empty for plain SGD. Training
+    changes the tensors in place.
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    moments: dict[str, list[Tensor]]
+    epoch: int = 0
+    step: int = 0
+    samples_seen: int = 0
+
+    @property
+    def num_replicas(self) -> int:
+        """R."""
+        return len(self.weights[0])
+
+
+def generator(seed: int, stream: int, number: int = 0) -> np.random.Generator:
+    """Return the random numbers of one purpose: a function of its arguments alone."""
+    return np.random.default_rng((seed, stream, number))
+
+
+def init_state(
+    configs: Sequence[TrainConfig], num_features: int, num_classes: int, device: str
+) -> State:
+    """Draw the weights of one replica per config; they share all but seed and phases.
+
+    glorot_uniform: uniform within sqrt(6 / (in + out)), zero biases (Glorot and Bengio
+    2010; reproduces the article's distances). torch_default: weights and biases uniform
+    within sqrt(1 / in), as torch.nn.Linear. he_uniform: within sqrt(6 / in), zero
+    biases (He et al. 2015). The same seed gives the same weights on every device.
+    """
+    sizes = (num_features, *configs[0].hidden, num_classes)
+    weights, biases = [], []
+    generators = [generator(config.seed, INIT_STREAM) for config in configs]
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        bound, bias_bound = {
+            "glorot_uniform": (math.sqrt(6 / (fan_in + fan_out)), 0.0),
+            "torch_default": (math.sqrt(1 / fan_in), math.sqrt(1 / fan_in)),
+            "he_uniform": (math.sqrt(6 / fan_in), 0.0),
+        }[configs[0].init]
+        weights.append(_uniform(generators, (fan_out, fan_in), bound, device))
+        if bias_bound:
+            biases.append(_uniform(generators, (1, fan_out), bias_bound, device))
+        else:
+            biases.append(torch.zeros(len(configs), 1, fan_out, device=device))
+    names = moment_names(configs[0])
+    moments = {
+        name: [torch.zeros_like(tensor) for tensor in weights + biases]
+        for name in names
+    }
+    return State(weights=weights, biases=biases, moments=moments)
+
+
+def moment_names(config: TrainConfig) -> tuple[str, ...]:
+    """Return torch.optim's names of what the optimizer of `config` carries along."""
+    if config.optimizer == "sgd":
+        return ("momentum_buffer",) if config.momentum else ()
+    return ("exp_avg", "exp_avg_sq")
+
+
+def forward(state: State, images: Tensor) -> list[Tensor]:
+    """Return every layer's input, (R, batch, in), and last the logits (R, batch, C)."""
+    activations = [images]
+    last = len(state.weights) - 1
+    for layer, (weight, bias) in enumerate(
+        zip(state.weights, state.biases, strict=True)
+    ):
+        output = torch.baddbmm(bias, activations[-1], weight.mT)
+        activations.append(output if layer == last else output.relu_())
+    return activations
+
+
+def loss_gradient(logits: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Return scale x (softmax - one-hot), (R, batch, C): the summed loss's gradient.
+
+    `labels` are (R, batch), `scale` is (R, 1, 1); 1 / batch makes it that of the mean
+    loss.
+    """
+    delta = torch.softmax(logits, -1)
+    delta.scatter_add_(2, labels.unsqueeze(2), logits.new_full((), -1).expand_as(delta))
+    return delta.mul_(scale)
+
+
+def backward(
+    state: State, activations: Sequence[Tensor], delta: Tensor
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield (layer, delta, input) from the last layer to the first.
+
+    delta (R, batch, out) is the loss's gradient by the layer's output; delta.mT @ input
+    is that by its weight, delta summed over the batch that by its bias. The weights of
+    a yielded layer are no longer needed, so the caller may change them.
+    """
+    for layer in reversed(range(len(state.weights))):
+        below = delta
+        if layer:
+            below = torch.bmm(delta, state.weights[layer])
+            # ReLU's output is zero exactly where its gradient is.
+            torch.ops.aten.threshold_backward.grad_input(
+                below, activations[layer], 0, grad_input=below
+            )
+        yield layer, delta, activations[layer]
+        delta = below
+
+
+def _uniform(
+    generators: Sequence[np.random.Generator],
+    shape: tuple[int, int],
+    bound: float,
+    device: str,
+) -> Tensor:
+    # Drawn on the CPU in float32, so that every device starts with the same weights.
+    drawn = np.stack([g.random(shape, dtype=np.float32) for g in generators])
+    return torch.from_numpy((drawn * 2 - 1) * np.float32(bound)).to(device)

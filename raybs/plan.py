@@ -1,0 +1,366 @@
+"""From what sweeps ask for to the stretches to train, their costs and their order.
+
+No Ray and no torch: a plan is a function of configs and of what the store holds.
+"""
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from raybs.config import (
+    TrainConfig,
+    TrainSweep,
+    from_json,
+    label,
+    path,
+    state_keys,
+    to_json,
+)
+from raybs.data import DatasetInfo
+from raybs.store import ROW_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One trial as asked for: its config, the keys of its states, the rows wanted."""
+
+    config: TrainConfig
+    info: DatasetInfo
+    keys: list[str]
+    measured: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Consecutive epochs of one path, trained by one worker: epochs start + 1 to stop.
+
+    `measure` are the epochs whose rows are missing (`start` itself may be one), `keep`
+    the epochs whose states stay; `parent` is the index in the plan of the stretch that
+    ends where this one starts. `seconds` is its estimated cost, `remaining` that of the
+    longest chain of stretches that starts with it.
+    """
+
+    config: TrainConfig
+    fingerprint: str
+    start: int
+    stop: int
+    measure: frozenset[int]
+    keep: frozenset[int]
+    parent: int | None
+    seconds: float
+    remaining: float = 0.0
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """State keys of the whole path of `config`, which goes through this stretch."""
+        return state_keys(self.config, self.fingerprint)
+
+    @property
+    def label(self) -> str:
+        """Label of a config whose path holds this stretch."""
+        return label(self.config)
+
+    @cached_property
+    def shape(self) -> tuple[Any, ...]:
+        """Equal for stretches that can be trained side by side as replicas."""
+        config = self.config
+        setup = (config.dataset, config.hidden, config.init, config.optimizer)
+        extras = (config.momentum, config.nesterov, config.weight_decay)
+        sizes = tuple(size for size, _ in path(config)[self.start : self.stop])
+        return (*setup, *extras, self.start, sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Stretches, parents first; what they leave aside, in epochs; bytes to write."""
+
+    stretches: tuple[Stretch, ...]
+    num_trials: int
+    asked: int
+    stored: int
+    shared: int
+    state_bytes: int
+    row_bytes: int
+    largest_state: int
+
+    @property
+    def to_train(self) -> int:
+        """Epochs to train."""
+        return sum(stretch.stop - stretch.start for stretch in self.stretches)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds of one worker."""
+        return sum(stretch.seconds for stretch in self.stretches)
+
+    def makespan(self, num_workers: int) -> float:
+        """Bound the seconds from below: the longest chain, or an even share of all."""
+        longest = max((s.remaining for s in self.stretches), default=0.0)
+        return max(longest, self.seconds / num_workers)
+
+
+def requests(
+    sweep: TrainSweep, describe: Callable[[str], DatasetInfo]
+) -> list[Request]:
+    """Resolve the configs of `sweep` against their datasets.
+
+    Raises:
+        ValueError: A dataset is unknown, or a batch size exceeds its training samples.
+    """
+    found = []
+    for config in sweep.configs:
+        info = describe(config.dataset)
+        for i, phase in enumerate(config.phases):
+            if phase.batch_size > info.num_samples:
+                raise ValueError(
+                    f"'{label(config)}', phase {i}: batch_size={phase.batch_size} "
+                    f"exceeds the {info.num_samples} training samples; use 1 to "
+                    f"{info.num_samples}."
+                )
+        keys = state_keys(config, info.fingerprint)
+        measured = sweep.measured(config)
+        found.append(Request(config=config, info=info, keys=keys, measured=measured))
+    return found
+
+
+def make_plan(
+    asked: Sequence[Request], rows: Mapping[str, str], states: AbstractSet[str]
+) -> Plan:
+    """Cut the union of the asked paths, minus what is stored, into stretches.
+
+    `rows` maps the state keys of stored rows to their status, `states` holds the keys
+    of stored states. Each missing row is trained from the deepest stored state before
+    it; paths that share epochs train them once; a path ends where it diverged.
+    """
+    runs: list[_Run] = []
+    owner: dict[
+        str, int
+    ] = {}  # state key after a needed epoch -> the run that trains it
+    missing: set[str] = set()
+    at_start: dict[str, tuple[Request, int]] = {}  # rows of states that are stored
+    ends: set[str] = set()
+    diverged = {key for key, status in rows.items() if status == "diverged"}
+    for request in asked:
+        keys = request.keys
+        last = len(keys) - 1
+        if diverged:
+            last = next((k for k, key in enumerate(keys) if key in diverged), last)
+        wanted = [k for k in request.measured if k <= last and keys[k] not in rows]
+        missing.update(keys[k] for k in wanted)
+        ends.add(keys[-1])
+        while wanted:
+            stop = wanted[-1]
+            start = _deepest(keys, stop, states)
+            if start == stop:
+                at_start.setdefault(keys[stop], (request, stop))
+            # Needed epochs that another run trains are the first ones of this range.
+            first = start
+            while first < stop and keys[first + 1] in owner:
+                first += 1
+            if first > start:
+                runs[owner[keys[first]]].cuts.add(first)
+            if first < stop:
+                owner.update(dict.fromkeys(keys[first + 1 : stop + 1], len(runs)))
+                runs.append(_Run(request=request, start=first, stop=stop))
+            wanted = [k for k in wanted if k <= start and k < stop]
+    stretches = _cut(runs, missing, ends, at_start)
+    distinct = len({key for request in asked for key in request.keys[1:]})
+    total = sum(len(request.keys) - 1 for request in asked)
+    to_train = sum(stretch.stop - stretch.start for stretch in stretches)
+    infos = {request.info.fingerprint: request.info for request in asked}
+    return Plan(
+        stretches=tuple(stretches),
+        num_trials=len(asked),
+        asked=total,
+        stored=max(distinct - to_train, 0),
+        shared=total - distinct,
+        state_bytes=sum(
+            len(s.keep) * state_bytes(s.config, infos[s.fingerprint]) for s in stretches
+        ),
+        row_bytes=sum(len(stretch.measure) for stretch in stretches) * ROW_BYTES,
+        largest_state=max(
+            (state_bytes(s.config, infos[s.fingerprint]) for s in stretches), default=0
+        ),
+    )
+
+
+def state_bytes(config: TrainConfig, info: DatasetInfo) -> int:
+    """Return the bytes of one stored state: float32 weights, biases and moments."""
+    moments = {"sgd": 1 if config.momentum else 0, "adam": 2, "adamw": 2}
+    return 4 * _num_parameters(config.hidden, info) * (1 + moments[config.optimizer])
+
+
+class Frontier:
+    """The stretches of a plan whose start exists, longest remaining chain first."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Start with the stretches that wait for no other."""
+        self.plan = plan
+        self.children: dict[int, list[int]] = {}
+        self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
+        self.num_waiting = len(plan.stretches)
+        for index, stretch in enumerate(plan.stretches):
+            if stretch.parent is None:
+                self._push(index)
+            else:
+                self.children.setdefault(stretch.parent, []).append(index)
+
+    def take(self, num: int = 1) -> list[int]:
+        """Take up to `num` stretches that fit side by side; none while all wait."""
+        if not self.ready:
+            return []
+        shape = min(self.ready, key=lambda shape: self.ready[shape][0])
+        heap = self.ready[shape]
+        taken = [heapq.heappop(heap)[1] for _ in range(min(num, len(heap)))]
+        if not heap:
+            del self.ready[shape]
+        self.num_waiting -= len(taken)
+        return taken
+
+    def finish(self, index: int) -> None:
+        """Let the stretches go that waited for this one."""
+        for child in self.children.pop(index, []):
+            self._push(child)
+
+    def drop(self, index: int) -> list[int]:
+        """Give up all that needs this stretch (it failed or diverged); return it."""
+        dropped = []
+        for child in self.children.pop(index, []):
+            self.num_waiting -= 1
+            dropped += [child, *self.drop(child)]
+        return dropped
+
+    def _push(self, index: int) -> None:
+        stretch = self.plan.stretches[index]
+        heap = self.ready.setdefault(stretch.shape, [])
+        heapq.heappush(heap, (-stretch.remaining, index))
+
+
+def stretch_to_json(stretch: Stretch) -> dict[str, Any]:
+    """Return `stretch` as JSON values, for a worker."""
+    value = asdict(stretch) | {"config": to_json(stretch.config)}
+    return value | {name: sorted(value[name]) for name in ("measure", "keep")}
+
+
+def stretch_from_json(value: Mapping[str, Any]) -> Stretch:
+    """Read what `stretch_to_json` wrote."""
+    sets = {name: frozenset(value[name]) for name in ("measure", "keep")}
+    return Stretch(**{**value, "config": from_json(value["config"]), **sets})
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """Needed epochs of one request that no earlier run trains; forks cut it."""
+
+    request: Request
+    start: int
+    stop: int
+    cuts: set[int] = field(default_factory=set)
+
+
+def _deepest(keys: Sequence[str], stop: int, states: AbstractSet[str]) -> int:
+    """Return the last epoch up to `stop` whose state is stored; init always is."""
+    if not states:
+        return 0
+    return next((k for k in range(stop, 0, -1) if keys[k] in states), 0)
+
+
+def _cut(
+    runs: list[_Run],
+    missing: AbstractSet[str],
+    ends: AbstractSet[str],
+    at_start: dict[str, tuple[Request, int]],
+) -> list[Stretch]:
+    """Cut runs at their forks, in an order in which parents come first."""
+    pieces: list[tuple[Request, int, int, int | None]] = []
+    ending: dict[str, int] = {}
+    for run in runs:
+        bounds = sorted({run.start, run.stop, *run.cuts})
+        for start, stop in zip(bounds, bounds[1:], strict=False):
+            ending[run.request.keys[stop]] = len(pieces)
+            parent = ending.get(run.request.keys[start])
+            pieces.append((run.request, start, stop, parent))
+    starting = {request.keys[start] for request, start, _, _ in pieces}
+    for key, (request, epoch) in at_start.items():
+        if key not in starting:
+            pieces.append((request, epoch, epoch, None))
+    measures: list[frozenset[int]] = []
+    for request, start, stop, _ in pieces:
+        epochs = {k for k in range(start + 1, stop + 1) if request.keys[k] in missing}
+        if at_start.pop(
+            request.keys[start], None
+        ):  # the first to start here measures it
+            epochs.add(start)
+        measures.append(frozenset(epochs))
+    seconds = [
+        _seconds(request, start, stop, len(measure))
+        for (request, start, stop, _), measure in zip(pieces, measures, strict=True)
+    ]
+    remaining = list(seconds)
+    for index, (_, _, _, parent) in reversed(list(enumerate(pieces))):
+        if parent is not None:
+            chain = seconds[parent] + remaining[index]
+            remaining[parent] = max(remaining[parent], chain)
+    kept = ends | starting
+    return [
+        Stretch(
+            config=request.config,
+            fingerprint=request.info.fingerprint,
+            start=start,
+            stop=stop,
+            measure=measures[index],
+            keep=frozenset(
+                k for k in range(start + 1, stop + 1) if request.keys[k] in kept
+            ),
+            parent=parent,
+            seconds=seconds[index],
+            remaining=remaining[index],
+        )
+        for index, (request, start, stop, parent) in enumerate(pieces)
+    ]
+
+
+def _seconds(request: Request, start: int, stop: int, num_measured: int) -> float:
+    config, info = request.config, request.info
+    sizes = Counter(size for size, _ in path(config)[start:stop])
+    setup = (config.hidden, config.optimizer, info)
+    training = sum(n * _epoch_seconds(*setup, size) for size, n in sizes.items())
+    return training + num_measured * _measuring_seconds(config.hidden, info)
+
+
+# The cost model: one thread of a two-core x86-64 machine with AVX-512. Its ratios order
+# the stretches; the absolute values are a first guess, which the display corrects as it
+# goes.
+FLOPS = 100e9
+BANDWIDTH = 65e9
+STEP_OVERHEAD = 30e-6
+
+
+@cache
+def _epoch_seconds(
+    hidden: tuple[int, ...], optimizer: str, info: DatasetInfo, batch_size: int
+) -> float:
+    parameters = _num_parameters(hidden, info)
+    # Weights are read forward and backward, then read and written by the update.
+    passes = {"sgd": 4, "adam": 22, "adamw": 22}[optimizer]
+    num_steps = math.ceil(info.num_samples / batch_size)
+    per_step = STEP_OVERHEAD + passes * 4 * parameters / BANDWIDTH
+    return num_steps * per_step + 6 * parameters * info.num_samples / FLOPS
+
+
+@cache
+def _measuring_seconds(hidden: tuple[int, ...], info: DatasetInfo) -> float:
+    # An exact forward pass over the training set and the test set (a sixth, as in
+    # MNIST).
+    return 2 * _num_parameters(hidden, info) * info.num_samples * 7 / 6 / FLOPS
+
+
+@cache
+def _num_parameters(hidden: tuple[int, ...], info: DatasetInfo) -> int:
+    sizes = (info.num_features, *hidden, info.num_classes)
+    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))

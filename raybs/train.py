@@ -1,0 +1,253 @@
+"""The only training loop: a state, the epochs of a path, rows after each epoch."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raybs.config import TrainConfig, path
+from raybs.data import Dataset
+from raybs.measure import measure
+from raybs.model import (
+    ORDER_STREAM,
+    State,
+    backward,
+    forward,
+    generator,
+    init_state,
+    loss_gradient,
+    moment_names,
+)
+
+Step = Callable[[Tensor, Tensor, Sequence[float]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One epoch done: the state, and a row per replica, None where not measured.
+
+    `configs` are those of the replicas that `rows` is about. A replica whose row says
+    "diverged" is gone from the next epoch on.
+    """
+
+    configs: tuple[TrainConfig, ...]
+    state: State
+    rows: list[dict[str, Any] | None]
+    seconds: float
+
+
+@torch.no_grad()
+def train(
+    configs: Sequence[TrainConfig],
+    data: Dataset,
+    *,
+    state: State | None = None,
+    stop: int,
+    measured: AbstractSet[int],
+) -> Iterator[Progress]:
+    """Carry `state` along the paths of `configs` to epoch `stop`.
+
+    Trains R replicas on the device of `data`, one per config: equal but for seed and
+    learning rates. `state` (None:
+    init) holds R replicas after some epoch; it is changed in place. Yields after every
+    epoch, and once before the first if the start is in `measured`.
+
+    Raises:
+        ValueError: A batch size exceeds the number of training samples.
+
+    Units: loss in nats per sample (mean), accuracy a fraction, distances L2. The short
+    last batch is kept: an epoch takes ceil(N / batch_size) steps. A replica whose loss
+    or weights stop being finite is "diverged" at that epoch and leaves; the others go
+    on. Source: article, "Problem statement".
+    """
+    configs = tuple(configs)
+    device = data.train_images.device.type
+    num_features = data.train_images.shape[1]
+    init = init_state(configs, num_features, data.num_classes, device)
+    # Training changes its tensors in place; the init stays for the distances.
+    state = state or select(init, range(len(configs)))
+    step = make_step(configs, state)
+    paths = [path(config) for config in configs]
+    last = time.perf_counter()
+    if state.epoch in measured:
+        rows: list[dict[str, Any] | None] = list(measure(state, init, data))
+        yield _progress(configs, state, rows, last)
+    while state.epoch < stop:
+        last = time.perf_counter()
+        batch_size = paths[0][state.epoch][0]
+        if batch_size > data.num_samples:
+            raise ValueError(
+                f"batch_size={batch_size} exceeds the {data.num_samples} samples."
+            )
+        rates = [epochs[state.epoch][1] for epochs in paths]
+        seeds = [config.seed for config in configs]
+        state = train_epoch(state, data, step, batch_size, rates, seeds)
+        finite = _finite(state)
+        if state.epoch in measured or not all(finite):
+            rows = list(measure(state, init, data))
+            for row, good in zip(rows, finite, strict=True):
+                if row is not None and not good:
+                    row["status"] = "diverged"
+            if state.epoch not in measured:
+                pairs = zip(rows, finite, strict=True)
+                rows = [None if good else row for row, good in pairs]
+        else:
+            rows = [None] * len(configs)
+        yield _progress(configs, state, rows, last)
+        alive = [
+            i for i, row in enumerate(rows) if not row or row["status"] != "diverged"
+        ]
+        if not alive:
+            return
+        if len(alive) < len(configs):
+            configs = tuple(configs[i] for i in alive)
+            paths = [paths[i] for i in alive]
+            state, init = select(state, alive), select(init, alive)
+            step = make_step(configs, state)
+
+
+def train_epoch(
+    state: State,
+    data: Dataset,
+    step: Step,
+    batch_size: int,
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+) -> State:
+    """Step once through all training samples, in the order of (seed, epoch).
+
+    The order does not depend on the batch size, so that configs compare as pairs; it
+    comes from no generator carried along, so that any epoch can be trained again alone.
+    """
+    num_samples, epoch = data.num_samples, state.epoch + 1
+    orders = [
+        torch.from_numpy(generator(seed, ORDER_STREAM, epoch).permutation(num_samples))
+        for seed in seeds
+    ]
+    order = torch.stack(orders).to(data.train_images.device)
+    labels = data.train_labels[order]
+    for start in range(0, num_samples, batch_size):
+        picked = order[:, start : start + batch_size]
+        images = data.train_images.index_select(0, picked.flatten())
+        images = images.view(*picked.shape, -1)
+        step(images, labels[:, start : start + batch_size], learning_rates)
+    return replace(
+        state,
+        epoch=epoch,
+        step=state.step + -(-num_samples // batch_size),
+        samples_seen=state.samples_seen + num_samples,
+    )
+
+
+def make_step(configs: Sequence[TrainConfig], state: State) -> Step:
+    """Return the update that changes the tensors of `state` by one batch.
+
+    It takes images (R, batch, features), labels (R, batch) and R learning rates. Plain
+    SGD adds the gradient's matmul straight into the weights; the others hand
+    closed-form gradients to torch.optim, one parameter group per replica.
+    """
+    config = configs[0]
+    if config.optimizer == "sgd" and not config.momentum and not config.weight_decay:
+        return _plain_sgd_step(state)
+    return _optimizer_step(config, state)
+
+
+def _plain_sgd_step(state: State) -> Step:
+    device = state.weights[0].device
+
+    def step(images: Tensor, labels: Tensor, learning_rates: Sequence[float]) -> None:
+        # The step size goes into delta, so no gradient is ever materialized.
+        sizes = [-rate / labels.shape[1] for rate in learning_rates]
+        scale = torch.tensor(sizes, device=device).view(-1, 1, 1)
+        activations = forward(state, images)
+        top = loss_gradient(activations[-1], labels, scale)
+        for layer, delta, inputs in backward(state, activations, top):
+            state.weights[layer].baddbmm_(delta.mT, inputs)
+            state.biases[layer].add_(delta.sum(1, keepdim=True))
+
+    return step
+
+
+def gradients(state: State, images: Tensor, labels: Tensor) -> list[Tensor]:
+    """Return the mean loss's gradients: one per weight, then one per bias."""
+    num_layers = len(state.weights)
+    found: list[Tensor] = [torch.empty(0)] * (2 * num_layers)
+    activations = forward(state, images)
+    scale = images.new_full((len(images), 1, 1), 1 / labels.shape[1])
+    top = loss_gradient(activations[-1], labels, scale)
+    for layer, delta, inputs in backward(state, activations, top):
+        found[layer] = torch.bmm(delta.mT, inputs)
+        found[num_layers + layer] = delta.sum(1, keepdim=True)
+    return found
+
+
+def _optimizer_step(config: TrainConfig, state: State) -> Step:
+    tensors = state.weights + state.biases
+    replicas = range(state.num_replicas)
+    groups = [{"params": [t[replica] for t in tensors]} for replica in replicas]
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            groups,
+            lr=0.0,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        optimizer = kind(groups, lr=0.0, weight_decay=config.weight_decay, fused=True)
+    # The optimizer works on views of the state's own moments, so the state is always
+    # whole. Zeros are what torch starts from: the first momentum buffer is the first
+    # gradient.
+    for replica, group in zip(replicas, optimizer.param_groups, strict=True):
+        for index, parameter in enumerate(group["params"]):
+            optimizer.state[parameter] = {
+                name: state.moments[name][index][replica]
+                for name in moment_names(config)
+            }
+            if config.optimizer != "sgd":
+                done = torch.tensor(float(state.step), device=parameter.device)
+                optimizer.state[parameter]["step"] = done
+
+    def step(images: Tensor, labels: Tensor, learning_rates: Sequence[float]) -> None:
+        found = gradients(state, images, labels)
+        for replica, group in zip(replicas, optimizer.param_groups, strict=True):
+            group["lr"] = learning_rates[replica]
+            for parameter, gradient in zip(group["params"], found, strict=True):
+                parameter.grad = gradient[replica]
+        optimizer.step()
+
+    return step
+
+
+def select(state: State, replicas: Sequence[int]) -> State:
+    """Copy some replicas of `state`."""
+    picked = list(replicas)
+    return replace(
+        state,
+        weights=[tensor[picked] for tensor in state.weights],
+        biases=[tensor[picked] for tensor in state.biases],
+        moments={name: [t[picked] for t in ts] for name, ts in state.moments.items()},
+    )
+
+
+def _finite(state: State) -> list[bool]:
+    """Tell of each replica whether all weights are finite: one look per epoch."""
+    sums = torch.stack([weight.sum((1, 2)) for weight in state.weights])
+    return torch.isfinite(sums).all(0).tolist()
+
+
+def _progress(
+    configs: tuple[TrainConfig, ...],
+    state: State,
+    rows: list[dict[str, Any] | None],
+    since: float,
+) -> Progress:
+    seconds = time.perf_counter() - since
+    return Progress(configs=configs, state=state, rows=rows, seconds=seconds)

@@ -1,0 +1,191 @@
+"""What a worker does: carry stretches from stored states to stored rows and states."""
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from raybs.config import TrainConfig
+from raybs.data import Dataset
+from raybs.model import State, moment_names
+from raybs.plan import Stretch
+from raybs.store import Store, Tensors
+from raybs.train import Progress, train
+
+SAVE_SECONDS = 30.0
+"""Training time between two saved states: what a crash repeats at most, plus an
+epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One epoch of a pack: test accuracies by stretch, and who diverged."""
+
+    epoch: int
+    test_accuracy: dict[int, float]
+    diverged: list[int]
+
+
+def prepare(threads: int) -> None:
+    """Set this process up for fast, reproducible training on `threads` CPU threads.
+
+    Two threads beside one busy neighbor were measured 30 times slower, and their number
+    changes the last digits: so it is set even where the environment says it already.
+    Without flushing denormals, Adam at batch size 64 took three times as long.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+
+
+def carry(
+    stretches: Sequence[Stretch],
+    store: Store,
+    data: Dataset,
+    *,
+    save_seconds: float = SAVE_SECONDS,
+) -> Generator[Report]:
+    """Train stretches of one shape side by side; yield a report after every epoch.
+
+    Starts from the deepest state of the paths that the store holds and can read, and
+    writes rows and states as it goes: rows first, so that a stored state never lacks
+    them. Closed half-way, it saves the last epoch that was reported.
+    """
+    device = data.train_images.device.type
+    state, files = _deepest_state(stretches, store, device)
+    indices = {stretch.config: index for index, stretch in enumerate(stretches)}
+    pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
+    start = state.epoch if state else 0
+    progress: Progress | None = None
+    saved_at = time.monotonic()
+
+    def save() -> None:
+        for rows in pending.values():
+            store.write_rows(rows)
+            rows.clear()
+        if progress is None or progress.state.epoch == start:
+            return
+        epoch = progress.state.epoch
+        for replica, config in enumerate(progress.configs):
+            row = progress.rows[replica]
+            if row is not None and row["status"] == "diverged":
+                continue
+            stretch = stretches[indices[config]]
+            named = to_tensors(progress.state, replica)
+            path = store.write_state(
+                stretch.keys[epoch], *named, rolling=epoch not in stretch.keep
+            )
+            # The state saved to go on from half-way makes room for this one.
+            before = (files.pop(key, []) for key in stretch.keys[1:epoch])
+            store.delete(
+                p for paths in before for p in paths if p.startswith("rolling")
+            )
+            files[stretch.keys[epoch]] = [path]
+
+    try:
+        for progress in train(
+            [stretch.config for stretch in stretches],
+            data,
+            state=state,
+            stop=stretches[0].stop,
+            measured=frozenset().union(*(stretch.measure for stretch in stretches)),
+        ):
+            epoch = progress.state.epoch
+            report = Report(epoch=epoch, test_accuracy={}, diverged=[])
+            for config, row in zip(progress.configs, progress.rows, strict=True):
+                index = indices[config]
+                stretch = stretches[index]
+                diverged = row is not None and row["status"] == "diverged"
+                if row is not None and (diverged or epoch in stretch.measure):
+                    extras = {
+                        "state_key": stretch.keys[epoch],
+                        "seconds": progress.seconds,
+                        "device": _device_name(device),
+                        "threads": torch.get_num_threads(),
+                        "replicas": len(stretches),
+                        "torch_version": str(torch.__version__),
+                    }
+                    pending[index].append(row | extras)
+                    report.test_accuracy[index] = row["test_accuracy"]
+                if diverged:
+                    report.diverged.append(index)
+            due = time.monotonic() - saved_at > save_seconds
+            kept = any(epoch in stretch.keep for stretch in stretches)
+            if due or kept or report.diverged or epoch == stretches[0].stop:
+                save()
+                saved_at = time.monotonic()
+            yield report
+    except GeneratorExit:  # closed between two epochs: the state is whole
+        save()
+        raise
+
+
+def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, str]]:
+    """Return one replica of `state` as named arrays, and its counters as text."""
+    groups = {"weights": state.weights, "biases": state.biases, **state.moments}
+    tensors = {
+        f"{name}.{index}": np.ascontiguousarray(tensor[replica].cpu().numpy())
+        for name, group in groups.items()
+        for index, tensor in enumerate(group)
+    }
+    counters = ("epoch", "step", "samples_seen")
+    return tensors, {name: str(getattr(state, name)) for name in counters}
+
+
+def from_tensors(
+    configs: Sequence[TrainConfig],
+    stored: Sequence[tuple[Tensors, dict[str, str]]],
+    device: str,
+) -> State:
+    """Stack what `to_tensors` gave into a state of one replica per config."""
+
+    def group(name: str, num: int) -> list[torch.Tensor]:
+        return [
+            torch.from_numpy(np.stack([t[f"{name}.{i}"] for t, _ in stored])).to(device)
+            for i in range(num)
+        ]
+
+    num_layers = len(configs[0].hidden) + 1
+    moments = moment_names(configs[0])
+    metadata = stored[0][1]
+    return State(
+        weights=group("weights", num_layers),
+        biases=group("biases", num_layers),
+        moments={name: group(name, 2 * num_layers) for name in moments},
+        epoch=int(metadata["epoch"]),
+        step=int(metadata["step"]),
+        samples_seen=int(metadata["samples_seen"]),
+    )
+
+
+def _deepest_state(
+    stretches: Sequence[Stretch], store: Store, device: str
+) -> tuple[State | None, dict[str, list[str]]]:
+    """Find where to go on: the deepest stored state before the first missing row.
+
+    That is `start`, or further when this stretch was interrupted since it was planned,
+    or nearer to init (None) when a state file turns out to be corrupt.
+    """
+    files = store.state_files()
+    first, stop = stretches[0].start, stretches[0].stop
+    inside = {key for s in stretches for key in s.keys[first + 1 : stop + 1]}
+    if inside & files.keys():
+        stored = set(store.read_rows(["state_key"])["state_key"].to_pylist())
+    else:
+        stored = set()
+    missing = (k for s in stretches for k in s.measure if s.keys[k] not in stored)
+    for epoch in range(min(missing, default=stop), 0, -1):
+        if all(stretch.keys[epoch] in files for stretch in stretches):
+            found = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
+            sound = [state for state in found if state is not None]
+            if len(sound) == len(stretches):
+                return from_tensors([s.config for s in stretches], sound, device), files
+    return None, files
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return device

@@ -1,0 +1,1 @@
+"""One file per question: each has one constant SWEEP and a docstring."""
