@@ -59,8 +59,7 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     Raises:
         ValueError: The results hold no such sweep.
     """
-    from analysis.curves import training_curves
-    from analysis.distance import distance_from_init
+    from analysis.figures import figures as charts_of
     from analysis.theme import save
 
     loaded = frames.load(store)
@@ -68,35 +67,23 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     top = Path(figures or (Path(store.root) / "figures" if local else "figures"))
     for name in names:
         found = frames.only(loaded, name)
-        title = str(store.read_sweeps()[name]["title"])
         table = tables.final_table(found.trials)
-        print_table(table, f"{name}: {title}")
+        print_table(table, f"{name}: {found.trials['title'].iloc[0]}")
         folder = top / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "table.md").write_text(tables.to_markdown(table))
-        batch_sizes = dict(
-            zip(found.trials["label"], found.trials["batch_size"], strict=True)
-        )
-        diverged = frames.divergences(found.history)
-        written = [folder / "table.md"]
-        curves = frames.curves(found.history)
-        if len(curves) or len(diverged):
-            summary = frames.summarize(curves)
-            chart = training_curves(curves, summary, diverged, batch_sizes, title)
-            written += save(chart, folder, "curves")
-        moved = frames.distances(found.history)
-        if len(moved):
-            summary = frames.summarize(moved)
-            distance = distance_from_init(moved, summary, diverged, batch_sizes, title)
-            written += save(distance, folder, "distance")
-        else:
+        charts = charts_of(found)
+        if not charts:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
-        click.echo(f"Written to {folder}: {', '.join(path.name for path in written)}")
+        for chart_name, chart in charts.items():
+            save(chart, folder, chart_name)
+        click.echo(f"Written to {folder}: {', '.join(['table', *charts])}")
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
     """Print accuracy and distances, then norms and cosines: both fit a terminal."""
-    console = Console(highlight=False)
+    wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
+    console = Console(highlight=False, width=wide)
     console.print(f"\n[bold]{title}[/]\nOurs, and the article's in brackets:")
     for columns in (list(table.columns[:5]), ["config", *table.columns[5:]]):
         shown = Table(box=SIMPLE_HEAD)

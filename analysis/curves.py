@@ -13,22 +13,24 @@ def training_curves(
     diverged: pd.DataFrame,
     batch_sizes: dict[str, int],
     title: str,
+    last_epochs: int | None = None,
 ) -> alt.VConcatChart:
     """Train and test, accuracy and loss against epoch: mean lines, bands, faint seeds.
 
     `values` are `frames.curves`, `summary` their `frames.summarize`, `diverged` are
     `frames.divergences`: a cross at the bottom of each panel. `batch_sizes` gives the
-    labels in the legend's order. Source: article, "Effect of batch size" and the two
-    after it.
+    labels in the legend's order; `last_epochs` is what the epochs count from. Source:
+    article, "Effect of batch size" and the two sections after it.
     """
+    x_title = f"epoch, of the last {last_epochs}" if last_epochs else "epoch"
     panels = {
         metric: _panel(
             values[values["metric"] == metric],
             summary[summary["metric"] == metric],
             diverged,
             batch_sizes,
-            axis,
-            log="loss" in metric,
+            alt.X("epoch:Q").title(x_title),
+            _y_axis(values[values["metric"] == metric]["value"], metric, axis),
         )
         for metric, axis in METRICS.items()
     }
@@ -54,12 +56,11 @@ def lines(
     summary: pd.DataFrame,
     batch_sizes: dict[str, int],
     names: dict[str, str],
+    x: alt.X,
     y: alt.Y,
-    x_title: str = "epoch",
 ) -> list[alt.Chart]:
     """Return layers: mean line and interval band per label, single seeds faint."""
     color, dash = label_scales(batch_sizes, names)
-    x = alt.X("epoch:Q").title(x_title)
     layers: list[alt.Chart] = []
     if len(summary) and summary["num_seeds"].max() > 1:
         faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
@@ -95,23 +96,31 @@ def _panel(
     summary: pd.DataFrame,
     diverged: pd.DataFrame,
     batch_sizes: dict[str, int],
-    axis: str,
-    *,
-    log: bool,
+    x: alt.X,
+    y: alt.Y,
 ) -> alt.LayerChart | alt.FacetChart:
     names = legend_names(batch_sizes, diverged)
-    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    y = alt.Y("value:Q", scale=scale, title=axis)
-    layers = lines(values, summary, batch_sizes, names, y)
+    layers = lines(values, summary, batch_sizes, names, x, y)
     if len(diverged):
         color, _ = label_scales(batch_sizes, names)
         cross = alt.Chart(diverged).mark_point(shape="cross", size=120, angle=45)
         tooltip = ["label:N", "epoch:Q"]
         at_bottom = alt.value(HEIGHT - 8)
-        layers.append(
-            cross.encode(x="epoch:Q", y=at_bottom, color=color, tooltip=tooltip)
-        )
+        layers.append(cross.encode(x=x, y=at_bottom, color=color, tooltip=tooltip))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _y_axis(values: "pd.Series[float]", metric: str, title: str) -> alt.Y:
+    """Return a linear axis for accuracies, and a logarithmic one for losses."""
+    if "accuracy" in metric or values.empty:
+        return alt.Y("value:Q", title=title).scale(zero=False)
+    # Domain and ticks by hand: an interval may reach below 0, where there is no
+    # logarithm, and Vega drops the labels of round numbers first.
+    domain = [float(values.min()), float(values.max())]
+    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+    axis = alt.Axis(values=[t for t in ticks if domain[0] <= t <= domain[1]])
+    scale = alt.Scale(type="log", domain=domain, clamp=True, nice=False)
+    return alt.Y("value:Q", title=title, scale=scale, axis=axis)
 
 
 def _with_field(y: alt.Y, field: str) -> alt.Y:

@@ -20,6 +20,7 @@ def distance_from_init(
     article, "Getting Far Enough" (SGD) and "ADAM vs SGD" (Adam).
     """
     names = legend_names(batch_sizes, diverged)
+    x = alt.X("epoch:Q", title="epoch")
     y = alt.Y("value:Q", title="weight distance from init (L2)")
     panels = [
         alt.layer(
@@ -28,6 +29,7 @@ def distance_from_init(
                 summary[summary["panel"] == panel],
                 batch_sizes,
                 names,
+                x,
                 y,
             )
         ).properties(width=WIDTH, height=HEIGHT, title=panel)

@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 class Frames:
     """What `load` returns.
 
-    `trials`: one row per trial of every sweep: sweep, trial (the key of its last
+    `trials`: one row per trial of every sweep: sweep, title, trial (the key of its last
     state), label, seed, status (complete, diverged, failed or unfinished), num_epochs,
     last_epochs, the config's fields, final_* (the last measured row),
     final_generalization_gap, and where its rows come from: results, num_rows, device,
@@ -65,6 +65,7 @@ def load(results: str | Store) -> Frames:
             trials.append(
                 {
                     "sweep": name,
+                    "title": value["title"],
                     "trial": found[-1],
                     "label": label(config),
                     "seed": config.seed,
@@ -78,6 +79,7 @@ def load(results: str | Store) -> Frames:
     asked = pd.DataFrame(trials, columns=None if trials else TRIAL_COLUMNS)
     number = np.repeat(np.arange(len(lengths)), lengths)
     every = pd.DataFrame({"number": number, "state_key": keys, **columns})
+    every["state_key"] = every["state_key"].astype(rows["state_key"].dtype)
     history = every.merge(rows, on="state_key", how="inner").sort_values(
         ["number", "epoch"], kind="stable"
     )
@@ -98,7 +100,7 @@ def load(results: str | Store) -> Frames:
 
 
 TRIAL_COLUMNS = [
-    "sweep", "trial", "label", "seed", "status", "message", "last_epochs",
+    "sweep", "title", "trial", "label", "seed", "status", "message", "last_epochs",
     *("dataset", "hidden", "init", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("batch_size", "learning_rate", "num_epochs", "results"),
 ]  # fmt: skip

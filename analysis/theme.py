@@ -40,8 +40,6 @@ def theme() -> alt.theme.ThemeConfig:
                 "titleFontWeight": "normal",
             },
             "legend": {
-                "labelLimit": 0,
-                "titleLimit": 0,
                 "symbolType": "stroke",
                 "labelFontSize": 11,
                 "symbolSize": 300,
@@ -75,6 +73,8 @@ def label_scales(
         labelExpr=f"({{{pairs}}})[datum.label] || datum.label",
         orient="bottom",
         columns=2,
+        titleLimit=900,
+        labelLimit=900,
     )
     return (
         alt.Color("label:N").scale(domain=labels, range=colors).legend(legend),
@@ -82,14 +82,11 @@ def label_scales(
     )
 
 
-def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> list[Path]:
+def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:
     """Write a chart as HTML that needs no network, as PNG and as SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    html, png, svg = (folder / f"{name}.{kind}" for kind in ("html", "png", "svg"))
-    chart.save(html, inline=True)
-    chart.save(png, scale_factor=2)
-    chart.save(svg)
-    return [html, png, svg]
+    chart.save(folder / f"{name}.html", inline=True)
+    chart.save(folder / f"{name}.png", scale_factor=2)
+    chart.save(folder / f"{name}.svg")
 
 
 def _quoted(text: str) -> str:

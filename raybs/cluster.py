@@ -11,8 +11,10 @@ import secrets
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -90,7 +92,9 @@ def run_ray(
                 verbose=0,
                 stop=StopWhenAsked(packs),
                 callbacks=[PassOn(packs)],
-                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                # Not Tune's own retries: of a worker killed between two trials that
+                # share it, Tune hears twice, and the second time gives the trial up.
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
@@ -187,6 +191,7 @@ class _Packs:
         self.on_event = on_event
         self.stop = stop
         self.by_trial: dict[str, Pack] = {}
+        self.failures: Counter[int] = Counter()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its hooks into a folder that nobody reads.
@@ -204,11 +209,11 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack, None while all others wait, or that none is left."""
         packs = self.packs
-        if packs.stop.is_set() or not packs.frontier.num_waiting:
+        if packs.stop.is_set():
             return str(Searcher.FINISHED)
         indices = packs.frontier.take(packs.replicas)
-        if not indices:
-            return None
+        if not indices:  # while any runs, its children may follow, or itself again
+            return None if packs.by_trial else str(Searcher.FINISHED)
         packs.by_trial[trial_id] = pack = Pack(packs.frontier, indices, packs.on_event)
         return {"stretches": [stretch_to_json(stretch) for stretch in pack.stretches]}
 
@@ -261,22 +266,25 @@ class PassOn(tune.Callback):
         for report in result["reports"]:
             self.packs.by_trial[trial.trial_id].report(Report(**report))
 
-    def on_trial_recover(
-        self, iteration: int, trials: Any, trial: Any, **info: Any
-    ) -> None:
-        """Say that the trial starts again."""
-        self.packs.by_trial[trial.trial_id].restart(_last_line(trial))
-
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Give the trial up after its last failure."""
-        self.packs.by_trial.pop(trial.trial_id).fail(_last_line(trial))
+        """Let the pack start again, or give it up after its last failure."""
+        packs = self.packs
+        pack = packs.by_trial.pop(trial.trial_id)
+        message = _what_happened(Path(trial.error_file).read_text())
+        packs.failures.update(pack.indices)
+        if max(packs.failures[index] for index in pack.indices) > MAX_FAILURES:
+            pack.fail(message)
+        else:
+            pack.restart(message)
 
 
-def _last_line(trial: Any) -> str:
-    """Return what went wrong: the last line of a remote traceback."""
-    lines = str(trial.get_error() or "its worker was lost").strip().splitlines()
+def _what_happened(text: str) -> str:
+    """Return the line that matters in Tune's account of all failures of a trial."""
+    lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
+    if any("actor died" in line.lower() for line in lines):
+        return "its worker died"
     return lines[-1].strip()
 
 
@@ -306,7 +314,9 @@ def _ray(resources: Resources, datasets: Mapping[str, Arrays]) -> Iterator[None]
     for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield
+        # Whatever the raylet has to say would break the display.
+        with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
+            yield
     finally:
         ray.shutdown()
         os.environ.clear()

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import PurePath
 from typing import Any
 
 TRAINER_VERSION = 1
@@ -173,8 +174,10 @@ def label(config: TrainConfig) -> str:
     changed.pop("seed", None)
     extras = []
     for name, value in changed.items():
-        if name in ("optimizer", "dataset"):
-            extras.append(str(value))
+        if name == "optimizer":
+            extras.append(value)
+        elif name == "dataset":
+            extras.append(PurePath(value).name)
         elif name == "nesterov":
             extras.append("nesterov")
         elif name == "hidden":

@@ -1,5 +1,6 @@
 """Progress: a bar with ETA and a line per running stretch, or plain lines."""
 
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -33,9 +34,13 @@ class Display:
         self.running: dict[int, Event] = {}
         self.done: dict[int, float] = {}  # fraction of each stretch that is done
         self.started_at: float | None = None
-        self.line_at = clock()
+        self.line_at = -math.inf
         self.live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=4
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=4,
+            redirect_stdout=False,  # Ray writes there
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> "Display":
@@ -75,11 +80,11 @@ class Display:
             self._plain_line(event)
         elif event.kind == "failed":
             self.failures[event.index] = event.message
-            self.console.print(f"[red]failed[/]: {name}: {event.message}")
+            self._say(f"[red]failed[/]: {name}: {event.message}")
         elif event.kind == "diverged":
-            self.console.print(f"[yellow]diverged[/]: {name}")
+            self._say(f"[yellow]diverged[/]: {name}")
         elif event.kind == "restarted":
-            self.console.print(f"[yellow]starting again[/]: {name}: {event.message}")
+            self._say(f"[yellow]starting again[/]: {name}: {event.message}")
 
     def eta(self) -> float | None:
         """Estimate the seconds left from the speed so far; None before the first epoch.
@@ -104,6 +109,10 @@ class Display:
     def _name(self, index: int) -> str:
         stretch = self.plan.stretches[index]
         return f"{stretch.label}, seed {stretch.config.seed}"
+
+    def _say(self, text: str) -> None:
+        # One line each, however long: logs are searched line by line.
+        self.console.print(text, soft_wrap=True)
 
     def _totals(self) -> tuple[float, int, str]:
         stretches = self.plan.stretches
@@ -131,7 +140,7 @@ class Display:
         elif event.test_accuracy is not None:
             what += f", test accuracy {100 * event.test_accuracy:.2f} %"
         done = f"{fraction:4.0%}, {epochs} of {self.plan.to_train} epochs"
-        self.console.print(
+        self._say(
             f"{done}{', ' + left if left else ''} | {self._name(event.index)}: {what}"
         )
 

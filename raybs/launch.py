@@ -1,14 +1,13 @@
-"""Run a plan in this process; and what that shares with running it on Ray."""
+"""What running a plan in this process and on Ray share: resources, events, packs."""
 
-import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from raybs.data import load_arrays, to_device
-from raybs.plan import Frontier, Plan
-from raybs.store import Store
-from raybs.worker import Report, carry, prepare
+from raybs.plan import Frontier
+
+if TYPE_CHECKING:  # imports torch, which takes seconds
+    from raybs.worker import Report
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -64,7 +63,7 @@ class Pack:
         for index in indices:
             on_event(Event(kind="started", index=index))
 
-    def report(self, report: Report) -> None:
+    def report(self, report: "Report") -> None:
         """Pass on one epoch."""
         for position, index in enumerate(self.indices):
             if index not in self.diverged:
@@ -91,9 +90,10 @@ class Pack:
                 self.frontier.finish(index)
 
     def restart(self, message: str) -> None:
-        """Say that a worker was lost and that its stretches start again."""
+        """Put the stretches back, to start again from what was saved."""
         for index in self.indices:
             self.on_event(Event(kind="restarted", index=index, message=message))
+            self.frontier.put_back(index)
 
     def fail(self, message: str) -> None:
         """Give up these stretches and all that would start where they end."""
@@ -102,40 +102,3 @@ class Pack:
             for child in self.frontier.drop(index):
                 why = "it starts from a state that could not be trained"
                 self.on_event(Event(kind="failed", index=child, message=why))
-
-
-def run_local(
-    plan: Plan,
-    store: Store,
-    resources: Resources,
-    *,
-    on_event: OnEvent,
-    stop: threading.Event,
-) -> None:
-    """Train the stretches of `plan` one after the other in this process, without Ray.
-
-    Setting `stop` ends it after the current epoch, with that epoch's state saved.
-    """
-    import torch
-
-    prepare(resources.threads)
-    device = resources.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = {}
-    frontier = Frontier(plan)
-    while not stop.is_set() and (indices := frontier.take(resources.replicas)):
-        pack = Pack(frontier, indices, on_event)
-        dataset = pack.stretches[0].config.dataset
-        try:
-            if dataset not in loaded:
-                loaded = {dataset: to_device(load_arrays(dataset), device)}
-            with contextlib.closing(
-                carry(pack.stretches, store, loaded[dataset])
-            ) as reports:
-                for report in reports:
-                    pack.report(report)
-                    if stop.is_set() and report.epoch < pack.stretches[0].stop:
-                        return
-        except (OSError, RuntimeError, ValueError) as error:
-            pack.fail(f"{type(error).__name__}: {error}")
-        else:
-            pack.finish()

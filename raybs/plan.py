@@ -227,6 +227,11 @@ class Frontier:
         for child in self.children.pop(index, []):
             self._push(child)
 
+    def put_back(self, index: int) -> None:
+        """Let a stretch that was taken be taken again."""
+        self.num_waiting += 1
+        self._push(index)
+
     def drop(self, index: int) -> list[int]:
         """Give up all that needs this stretch (it failed or diverged); return it."""
         dropped = []

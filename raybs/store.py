@@ -143,26 +143,29 @@ class Store:
                 self._delete(f"rows/{name}")
 
     def write_state(
-        self, key: str, tensors: Tensors, metadata: Mapping[str, str], *, rolling: bool
+        self, key: str, tensors: Tensors, metadata: Mapping[str, int], *, rolling: bool
     ) -> str:
         """Write a state and return its path; a `rolling` one makes way for the next."""
         import safetensors.numpy
 
-        content = safetensors.numpy.save(tensors, dict(metadata))
+        # One entry: the library writes several in a random order, and equal states
+        # should be equal files.
+        content = safetensors.numpy.save(tensors, {"raybs": json.dumps(metadata)})
         folder = "rolling" if rolling else "states"
         path = f"{folder}/{key}-{_digest(content)}.safetensors"
         self._write(path, content)
         return path
 
-    def read_state(self, key: str) -> tuple[Tensors, dict[str, str]] | None:
+    def read_state(self, key: str) -> tuple[Tensors, dict[str, int]] | None:
         """Return tensors and metadata of a state, or None if no sound file holds it."""
         import safetensors.numpy
 
-        def parse(content: bytes) -> tuple[Tensors, dict[str, str]]:
+        def parse(content: bytes) -> tuple[Tensors, dict[str, int]]:
             # The format: 8 bytes of length, then that much JSON, then the tensors.
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])
-            return safetensors.numpy.load(content), header.get("__metadata__", {})
+            metadata = json.loads(header["__metadata__"]["raybs"])
+            return safetensors.numpy.load(content), metadata
 
         for path in self.state_files().get(key, []):
             state = self._read_checked(path, parse)
@@ -269,14 +272,13 @@ class Store:
 
 
 def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> Store:
-    """Open the results folder at `uri`: a path, or what pyarrow.fs knows (s3://, gs://).
+    """Open the results folder at `uri`: a path, or an address such as s3://bucket.
 
     Where there is none, `create` makes one, and with `missing_ok` it reads as empty.
 
     Raises:
         ValueError: It does not exist (unless `create`), cannot be written, or was
-        written by
-            a newer raybs.
+            written by a newer raybs.
     """
     try:
         if "://" in uri:

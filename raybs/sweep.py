@@ -26,7 +26,7 @@ from raybs.config import (
 )
 from raybs.data import describe
 from raybs.display import Display, duration, size
-from raybs.launch import DEVICES, Resources, run_local
+from raybs.launch import DEVICES, Resources
 from raybs.plan import Plan, Request, make_plan, requests
 from raybs.store import Store, open_store
 
@@ -244,7 +244,7 @@ def parse_gpus(text: str | None) -> float | None:
         value = float(top) / float(bottom or 1)
         if value in (0.0, 1.0):
             return value
-        if 0 < value < 1 and abs(1 / value - round(1 / value)) < 1e-3:
+        if 0 < value < 1 and abs(1 / value - round(1 / value)) < 0.01:
             return 1 / round(1 / value)
     raise ValueError(
         f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "
@@ -310,9 +310,10 @@ def run(
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
         ValueError: The resources asked for are not there.
     """
-    with stopping() as stop, Display(plan, Console(highlight=False)) as display:
+    console = Console(file=sys.stdout, highlight=False)
+    with stopping() as stop, Display(plan, console) as display:
         if local:
-            launch = run_local
+            from raybs.local import run_local as launch
         else:
             from raybs.cluster import run_ray as launch
         launch(plan, store, resources, on_event=display.on_event, stop=stop)

@@ -1,7 +1,7 @@
 """What a worker does: carry stretches from stored states to stored rows and states."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,9 @@ def carry(
     them. Closed half-way, it saves the last epoch that was reported.
     """
     device = data.train_images.device.type
-    state, files = _deepest_state(stretches, store, device)
+    files = store.state_files()
+    missing = _missing_epochs(stretches, store, files)
+    state = _deepest_state(stretches, store, device, files, missing)
     indices = {stretch.config: index for index, stretch in enumerate(stretches)}
     pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
     start = state.epoch if state else 0
@@ -90,7 +92,7 @@ def carry(
             data,
             state=state,
             stop=stretches[0].stop,
-            measured=frozenset().union(*(stretch.measure for stretch in stretches)),
+            measured=missing,
         ):
             epoch = progress.state.epoch
             report = Report(epoch=epoch, test_accuracy={}, diverged=[])
@@ -122,8 +124,8 @@ def carry(
         raise
 
 
-def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, str]]:
-    """Return one replica of `state` as named arrays, and its counters as text."""
+def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, int]]:
+    """Return one replica of `state` as named arrays, and its counters."""
     groups = {"weights": state.weights, "biases": state.biases, **state.moments}
     tensors = {
         f"{name}.{index}": np.ascontiguousarray(tensor[replica].cpu().numpy())
@@ -131,12 +133,12 @@ def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, str]]:
         for index, tensor in enumerate(group)
     }
     counters = ("epoch", "step", "samples_seen")
-    return tensors, {name: str(getattr(state, name)) for name in counters}
+    return tensors, {name: getattr(state, name) for name in counters}
 
 
 def from_tensors(
     configs: Sequence[TrainConfig],
-    stored: Sequence[tuple[Tensors, dict[str, str]]],
+    stored: Sequence[tuple[Tensors, dict[str, int]]],
     device: str,
 ) -> State:
     """Stack what `to_tensors` gave into a state of one replica per config."""
@@ -154,35 +156,41 @@ def from_tensors(
         weights=group("weights", num_layers),
         biases=group("biases", num_layers),
         moments={name: group(name, 2 * num_layers) for name in moments},
-        epoch=int(metadata["epoch"]),
-        step=int(metadata["step"]),
-        samples_seen=int(metadata["samples_seen"]),
+        **metadata,
     )
 
 
-def _deepest_state(
-    stretches: Sequence[Stretch], store: Store, device: str
-) -> tuple[State | None, dict[str, list[str]]]:
-    """Find where to go on: the deepest stored state before the first missing row.
-
-    That is `start`, or further when this stretch was interrupted since it was planned,
-    or nearer to init (None) when a state file turns out to be corrupt.
-    """
-    files = store.state_files()
+def _missing_epochs(
+    stretches: Sequence[Stretch], store: Store, files: Mapping[str, Any]
+) -> frozenset[int]:
+    """Return the epochs to measure: as planned, unless a worker was here meanwhile."""
     first, stop = stretches[0].start, stretches[0].stop
     inside = {key for s in stretches for key in s.keys[first + 1 : stop + 1]}
+    stored: set[str] = set()
     if inside & files.keys():
-        stored = set(store.read_rows(["state_key"])["state_key"].to_pylist())
-    else:
-        stored = set()
-    missing = (k for s in stretches for k in s.measure if s.keys[k] not in stored)
-    for epoch in range(min(missing, default=stop), 0, -1):
+        stored |= set(store.read_rows(["state_key"])["state_key"].to_pylist())
+    return frozenset(k for s in stretches for k in s.measure if s.keys[k] not in stored)
+
+
+def _deepest_state(
+    stretches: Sequence[Stretch],
+    store: Store,
+    device: str,
+    files: Mapping[str, Any],
+    missing: frozenset[int],
+) -> State | None:
+    """Read where to go on: the deepest stored state before the first missing row.
+
+    That is `start`, or further on when a worker was here since the plan was made, or
+    nearer to init (None) when a state file turns out to be corrupt.
+    """
+    for epoch in range(min(missing, default=stretches[0].stop), 0, -1):
         if all(stretch.keys[epoch] in files for stretch in stretches):
             found = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
             sound = [state for state in found if state is not None]
             if len(sound) == len(stretches):
-                return from_tensors([s.config for s in stretches], sound, device), files
-    return None, files
+                return from_tensors([s.config for s in stretches], sound, device)
+    return None
 
 
 def _device_name(device: str) -> str:

@@ -1,0 +1,73 @@
+"""Real data, small: the first samples of the bundled MNIST as an .npz of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.data import Arrays, Dataset, describe, load_arrays, to_device
+from raybs.plan import Plan, make_plan, requests
+from raybs.store import Store, open_store
+
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """230 training and 100 test samples of MNIST; 230 leaves short last batches."""
+
+    name: str
+    arrays: Arrays
+    data: Dataset
+
+    def config(self, *phases: tuple[int, float, int], **fields: object) -> TrainConfig:
+        """A small MLP through phases of (batch_size, learning_rate, epochs)."""
+        named = [
+            Phase(batch_size=size, learning_rate=rate, epochs=epochs)
+            for size, rate, epochs in phases
+        ]
+        fields = {"hidden": (16, 12), "dataset": self.name} | fields
+        return TrainConfig(phases=tuple(named), **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def subset(tmp_path_factory: pytest.TempPathFactory) -> Subset:
+    mnist = load_arrays("mnist")
+    path = tmp_path_factory.mktemp("data") / "subset.npz"
+    np.savez(
+        path,
+        x_train=mnist.x_train[:230],
+        y_train=mnist.y_train[:230].astype(np.uint8),
+        x_test=mnist.x_test[:100],
+        y_test=mnist.y_test[:100].astype(np.uint8),
+    )
+    arrays = load_arrays(str(path))
+    return Subset(name=str(path), arrays=arrays, data=to_device(arrays, "cpu"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "results"), create=True)
+
+
+def plan_of(configs: list[TrainConfig], store: Store, **fields: int) -> Plan:
+    """Plan `configs` against what `store` holds."""
+    found = requests(TrainSweep(configs=tuple(configs), **fields), describe)
+    rows = store.read_rows(["state_key", "status"]).to_pydict()
+    status = dict(zip(rows["state_key"], rows["status"], strict=True))
+    return make_plan(found, status, store.state_files().keys())
+
+
+def numbers(store: Store) -> list[dict[str, object]]:
+    """All rows without what may differ between equal runs: time and pack size.
+
+    NaN, which equals nothing, becomes "nan": everything else must be equal to the bit.
+    """
+    rows = store.read_rows().drop_columns(["seconds", "replicas"]).to_pylist()
+    for row in rows:
+        row.update({name: "nan" for name, value in row.items() if value != value})
+        row.update({name: str(v) for name, v in row.items() if isinstance(v, list)})
+    return sorted(rows, key=lambda row: str(row["state_key"]))

@@ -1,0 +1,320 @@
+"""Frames on literal values, charts whose fields are columns, tables."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from conftest import Subset
+
+import analysis
+from analysis import article, frames, tables
+from analysis.__main__ import main
+from analysis.figures import figures
+from analysis.theme import color_of
+from raybs.catalog import find_sweep, sweep_names
+from raybs.config import (
+    TRAINER_VERSION,
+    TrainSweep,
+    label,
+    state_keys,
+    sweep_to_json,
+    with_seeds,
+)
+from raybs.store import Store
+
+COSINES = [0.9, 0.8, 0.7]
+
+
+def row(key, epoch, accuracy, status="complete", **fields):
+    value = float("nan") if status == "diverged" else accuracy
+    return {
+        "state_key": key,
+        "epoch": epoch,
+        "train_loss": 1 - value,
+        "train_accuracy": value + 0.01,
+        "test_loss": 1 - value,
+        "test_accuracy": value,
+        "weight_distance": 10 * value,
+        "bias_distance": value,
+        "weight_norm": 44.0,
+        "bias_norm": value,
+        "layer_distance": [value] * 3,
+        "cosine_to_init": COSINES,
+        "seconds": 1.5,
+        "device": "cpu",
+        "threads": 1,
+        "torch_version": "2",
+        "status": status,
+    } | fields
+
+
+def record(store: Store, name: str, sweep: TrainSweep, failed=None, **fields):
+    value = sweep_to_json(sweep) | {
+        "title": f"About {name}.",
+        "trainer_version": TRAINER_VERSION,
+        "fingerprints": dict.fromkeys((c.dataset for c in sweep.configs), "f"),
+        "failed": failed or {},
+    }
+    store.write_sweep(name, value | fields)
+
+
+@pytest.fixture
+def written(store, subset: Subset):
+    """Trials of 3 epochs: two seeds complete, one diverged at 2, one unfinished."""
+    good = subset.config((64, 0.1, 3))
+    bad, late = subset.config((8, 9.0, 3)), subset.config((4, 0.1, 3))
+    sweep = with_seeds(TrainSweep(configs=(good,)), [0, 1])
+    record(store, "one", TrainSweep(configs=(*sweep.configs, bad, late)))
+    for config, accuracies in zip(
+        sweep.configs, ([0.1, 0.5, 0.7, 0.9], [0.1, 0.6, 0.7, 0.8]), strict=True
+    ):
+        keys = state_keys(config, "f")
+        store.write_rows([row(keys[k], k, accuracies[k]) for k in range(4)])
+    keys = state_keys(bad, "f")
+    store.write_rows([row(keys[1], 1, 0.3), row(keys[2], 2, 0.3, status="diverged")])
+    store.write_rows([row(state_keys(late, "f")[1], 1, 0.2)])
+    return store
+
+
+GOOD, BAD, LATE = (
+    f"{name}, subset.npz, hidden 16-12"
+    for name in ("64 @ 0.1 x 3", "8 @ 9 x 3", "4 @ 0.1 x 3")
+)
+
+
+def test_trials_have_a_status_and_the_numbers_of_their_last_row(written):
+    trials = analysis.load(written.uri).trials
+    assert trials["label"].tolist() == [GOOD, GOOD, BAD, LATE]
+    assert trials["seed"].tolist() == [0, 1, 0, 0]
+    assert trials["status"].tolist() == ["complete"] * 2 + ["diverged", "unfinished"]
+    finals = trials["final_test_accuracy"].tolist()
+    np.testing.assert_array_equal(finals, [0.9, 0.8, np.nan, 0.2])
+    assert trials["final_generalization_gap"][0] == pytest.approx(0.01)
+    assert trials["final_cosine_to_init"][0].tolist() == COSINES
+    assert trials["num_rows"].tolist() == [4, 4, 3, 2]
+    assert trials["seconds"].tolist() == [6.0, 6.0, 4.5, 3.0]
+    assert set(trials["results"]) == {written.uri}
+
+
+def test_history_has_a_row_per_trial_and_epoch_with_its_phase(store, subset):
+    config = subset.config((64, 0.1, 1), (8, 0.2, 1))
+    record(store, "switch", TrainSweep(configs=(config,)))
+    keys = state_keys(config, "f")
+    store.write_rows([row(keys[k], k, 0.5) for k in (2, 0, 1)])
+    history = analysis.load(store).history
+    assert history["epoch"].tolist() == [0, 1, 2]
+    assert history["batch_size"].tolist() == [64, 64, 8]
+    assert history["learning_rate"].tolist() == [0.1, 0.1, 0.2]
+    assert history["sweep"].unique().tolist() == ["switch"]
+
+
+def test_rows_shared_between_trials_count_in_each(written):
+    """The row before training belongs to every trial of its seed."""
+    history = analysis.load(written).history
+    starts = history[history["epoch"] == 0]
+    assert len(starts) == 4
+    assert starts["state_key"].nunique() == 2
+
+
+def test_what_lies_behind_a_divergence_is_dropped(written, subset):
+    keys = state_keys(subset.config((8, 9.0, 3)), "f")
+    written.write_rows([row(keys[3], 3, 0.9)])
+    loaded = analysis.load(written)
+    assert loaded.trials["status"].tolist()[2] == "diverged"
+    assert loaded.history.query("label == @BAD")["epoch"].tolist() == [0, 1, 2]
+
+
+def test_a_failed_trial_says_why(store, subset):
+    config = subset.config((64, 0.1, 2))
+    key = state_keys(config, "f")[-1]
+    record(store, "one", TrainSweep(configs=(config,)), failed={key: "disk full"})
+    trials = analysis.load(store).trials
+    assert trials[["status", "message"]].values.tolist() == [["failed", "disk full"]]
+
+
+def test_rows_of_an_older_trainer_are_found_under_their_own_keys(store, subset):
+    config = subset.config((64, 0.1, 1))
+    record(store, "old", TrainSweep(configs=(config,)), trainer_version=0)
+    store.write_rows([row(state_keys(config, "f", 0)[1], 1, 0.5)])
+    assert analysis.load(store).trials["status"].tolist() == ["complete"]
+
+
+def test_no_sweep_is_no_trial(store):
+    loaded = analysis.load(store)
+    assert len(loaded.trials) == len(loaded.history) == 0
+    assert {"sweep", "label", "status"} <= set(loaded.trials)
+
+
+def test_curves_are_in_per_cent_from_epoch_1_without_the_diverged(written):
+    curves = frames.curves(analysis.load(written).history)
+    accuracy = curves[(curves["metric"] == "test_accuracy") & (curves["seed"] == 0)]
+    values = accuracy[accuracy["label"] == GOOD]
+    assert values["epoch"].tolist() == [1, 2, 3]
+    assert values["value"].tolist() == pytest.approx([50, 70, 90])
+    assert accuracy[accuracy["label"] == BAD]["epoch"].tolist() == [1]
+    assert set(curves["metric"]) == set(frames.METRICS)
+
+
+def test_a_window_shows_the_last_epochs_counted_from_its_start():
+    history = pd.DataFrame(
+        {
+            "label": ["short"] * 3 + ["long"] * 6,
+            "seed": 0,
+            "epoch": [0, 1, 2, 0, 1, 2, 3, 4, 5],
+            "num_epochs": [2] * 3 + [5] * 6,
+            "last_epochs": 2,
+            "status": "complete",
+            **dict.fromkeys(frames.METRICS, 0.5),
+        }
+    )
+    curves = frames.curves(history)
+    one = curves[curves["metric"] == "test_loss"]
+    assert one[one["label"] == "short"]["epoch"].tolist() == [1, 2]
+    assert one[one["label"] == "long"]["epoch"].tolist() == [0, 1, 2]
+
+
+def test_a_summary_is_mean_and_t_interval_over_seeds():
+    long = pd.DataFrame(
+        {"label": "a", "epoch": 1, "seed": [0, 1, 2], "value": [1.0, 2.0, 6.0]}
+    )
+    [one] = frames.summarize(long).to_dict("records")
+    assert one["mean"] == 3
+    # Deviation sqrt(7), 2 degrees of freedom: t = 4.302653 (any table).
+    assert one["upper"] - one["mean"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
+    assert one["mean"] - one["lower"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
+    assert one["num_seeds"] == 3
+    [alone] = frames.summarize(long[:1]).to_dict("records")
+    assert alone["lower"] == alone["mean"] == alone["upper"] == 1
+
+
+def fields_of(spec, data=None):
+    """Every (field, frame's columns) that a chart reads."""
+    if isinstance(spec, dict):
+        data = spec.get("data", data)
+        for name, value in spec.items():
+            if name == "field":
+                yield value, data
+            elif name != "datasets":
+                yield from fields_of(value, data)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from fields_of(value, data)
+
+
+def charts(store):
+    return figures(frames.only(analysis.load(store), "one")).values()
+
+
+def test_every_field_that_a_chart_reads_is_a_column_with_values(written):
+    for chart in charts(written):
+        spec = chart.to_dict()
+        found = list(fields_of(spec))
+        assert len(found) > 8
+        for field, data in found:
+            rows = spec["datasets"][data["name"]]
+            assert rows, f"{field}: an empty frame"
+            assert all(row.get(field) is not None for row in rows), field
+
+
+def test_charts_have_axis_titles_with_units(written):
+    text = json.dumps([chart.to_dict() for chart in charts(written)])
+    for title in (*frames.METRICS.values(), "weight distance from init (L2)", "epoch"):
+        assert title in text
+
+
+def test_a_batch_size_has_one_color_everywhere():
+    assert color_of(64) == "#ff7f0e"
+    assert color_of(100000) == color_of(2048)
+    sizes = [2**k for k in range(12)]
+    assert len({color_of(size) for size in sizes}) == 12
+
+
+def test_the_table_puts_mean_and_deviation_beside_the_article(store):
+    sweep = with_seeds(find_sweep("lr_compensation")[2], [0, 1])
+    record(store, "lr_compensation", sweep)
+    for config in sweep.configs:
+        key = state_keys(config, "f")[-1]
+        distance = 2.0 + config.seed
+        values = row(key, 30, 0.98, weight_distance=distance)
+        store.write_rows([values])
+    table = tables.final_table(analysis.load(store).trials)
+    assert table["config"].tolist() == [
+        "64 @ 0.01 x 30",
+        "1024 @ 0.01 x 30",
+        "1024 @ 0.1 x 30",
+    ]
+    assert table["W"].tolist() == [
+        "2.50 ± 0.71 (6.71)",
+        "2.50 ± 0.71 (2.69)",
+        "2.50 ± 0.71 (5.89)",
+    ]
+    assert table["test accuracy (%)"][0] == "98.00 ± 0.00 (98)"
+    assert table["cosines"][0] == ".900 .800 .700 (.988 .993 .928)"
+    assert table["status"].tolist() == ["2 complete"] * 3
+    markdown = tables.to_markdown(table)
+    assert markdown.startswith("| config | status | test accuracy (%) |")
+    assert markdown.count("\n") == 5
+
+
+def test_only_complete_trials_are_averaged(written):
+    table = tables.final_table(analysis.load(written).trials).set_index("config")
+    assert table["test accuracy (%)"].to_dict() == {
+        GOOD: "85.00 ± 7.07",
+        BAD: "-",
+        LATE: "-",
+    }
+    assert table["status"].to_dict() == {
+        GOOD: "2 complete",
+        BAD: "diverged",
+        LATE: "unfinished",
+    }
+
+
+def test_every_number_of_the_article_belongs_to_a_config_of_a_sweep():
+    labels = {label(c) for name in sweep_names() for c in find_sweep(name)[2].configs}
+    assert set(article.ARTICLE) <= labels
+
+
+def test_the_command_draws_files_that_need_no_network(written, tmp_path):
+    arguments = ["one", "--results", written.uri, "--figures", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "About one." in result.output
+    html = (tmp_path / "out/one/curves.html").read_text()
+    assert not re.search(r"<script[^>]+src|<link[^>]+href=.http", html)
+    assert (tmp_path / "out/one/curves.png").read_bytes()[1:4] == b"PNG"
+    assert "(diverged at epoch 2)" in (tmp_path / "out/one/curves.svg").read_text()
+    assert GOOD in (tmp_path / "out/one/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["two"], "python -m raybs.sweep two"),
+        (["--results", "nowhere"], "no format.json"),
+    ],
+)
+def test_a_wrong_request_is_exit_2(written, arguments, words):
+    result = CliRunner().invoke(main, ["--results", written.uri, *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_results_without_a_sweep_are_said_so(store):
+    result = CliRunner().invoke(main, ["--results", store.uri])
+    assert result.exit_code == 2
+    assert "holds no sweep" in result.output
+
+
+def test_an_unmeasured_sweep_gives_a_table_and_no_empty_chart(store, subset, tmp_path):
+    record(store, "one", TrainSweep(configs=(subset.config((64, 0.1, 3)),)))
+    result = CliRunner().invoke(main, ["--results", store.uri])
+    assert result.exit_code == 0, result.output
+    assert "nothing measured yet" in result.output
+    assert [p.name for p in (Path(store.root) / "figures/one").iterdir()] == [
+        "table.md"
+    ]

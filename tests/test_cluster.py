@@ -1,0 +1,241 @@
+"""Real Ray: the same bits as local, faults, placement. Each case is its own process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Subset, numbers
+
+from raybs.launch import Resources
+from raybs.store import open_store
+
+SWEEP = '''"""A small net on a subset, with a fork."""
+from raybs import Phase, TrainConfig, TrainSweep
+
+def config(*phases, **fields):
+    named = [Phase(batch_size=b, learning_rate=r, epochs=n) for b, r, n in phases]
+    return TrainConfig(
+        phases=tuple(named), dataset={dataset!r}, hidden=(16, 12), **fields
+    )
+
+start = (64, 0.05, 2)
+SWEEP = TrainSweep(
+    configs=(
+        config(start, (8, 0.01, {epochs})),
+        config(start, (64, 0.1, 3)),
+        config((8, 1e9, 3), (8, 0.1, 1)),
+        config((32, 0.01, 3), optimizer="adam"),
+    ),
+)
+'''
+
+
+@pytest.fixture
+def sweep_file(tmp_path, monkeypatch, subset: Subset):
+    monkeypatch.chdir(tmp_path)
+
+    def write(epochs=3):
+        Path("mine.py").write_text(SWEEP.format(dataset=subset.name, epochs=epochs))
+        return "mine.py"
+
+    return write
+
+
+def command(*arguments):
+    return [sys.executable, "-u", "-m", "raybs.sweep", "mine.py", *arguments]
+
+
+def call(*arguments, status=0, environment=None):
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | (environment or {}),
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def undisturbed():
+    call("--local", "--results", "undisturbed")
+    return numbers(open_store("undisturbed"))
+
+
+def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_path):
+    sweep_file()
+    home = tmp_path / "home"
+    home.mkdir()
+    expected = undisturbed()
+    for workers in ("1", "2"):
+        output = call(
+            "--workers", workers, "--results", workers, environment={"HOME": str(home)}
+        )
+        assert numbers(open_store(workers)) == expected
+        assert "diverged: 8 @ 1000000000 x 3 -> 8 @ 0.1 x 1" in output
+        # Ray's own chatter is silenced, and it leaves no token behind.
+        assert not [word for word in ("ray::", "WARNING", "ERROR") if word in output]
+    assert list(home.iterdir()) == []
+
+
+def descendants(pid):
+    """Ray's workers that carry stretches, by the name that Ray gives their process."""
+    found = subprocess.run(
+        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1:]
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in found}
+    names = {int(line.split()[0]): line for line in found}
+
+    def under(child):
+        while child in parents and child != pid:
+            child = parents[child]
+        return child == pid
+
+    return [
+        p
+        for p, line in names.items()
+        if ("ray::Stretch" in line or "ray::Resource" in line) and under(p)
+    ]
+
+
+def wait_for(what, seconds=60):
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.05)
+    return found
+
+
+def kept_states():
+    return list(Path("results/states").glob("*")) if Path("results").exists() else []
+
+
+@pytest.mark.parametrize("victim", ["worker", "driver"])
+def test_kill_9_and_the_same_command_give_the_same_bits(sweep_file, victim):
+    sweep_file(epochs=400)
+    expected = undisturbed()
+    process = subprocess.Popen(
+        command("--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    with process:
+        try:
+            wait_for(kept_states)  # in the middle: something is done, more is not
+            if victim == "worker":
+                [worker] = wait_for(lambda: descendants(process.pid))
+                os.kill(worker, signal.SIGKILL)
+                output = process.communicate(timeout=120)[0].decode()
+                assert process.returncode == 0, output
+                assert "starting again" in output
+        finally:
+            process.kill()
+    call("--local")
+    assert numbers(open_store("results")) == expected
+
+
+def test_ctrl_c_saves_what_is_under_way_and_leaves_no_process(sweep_file):
+    sweep_file(epochs=3000)
+    process = subprocess.Popen(
+        command("--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    with process:
+        try:
+            wait_for(kept_states)
+            workers = wait_for(lambda: descendants(process.pid))
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=60)[0].decode()
+        finally:
+            process.kill()
+    assert process.returncode == 130, output
+    assert "To go on:" in output
+    assert "Traceback" not in output
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert len(list(Path("results/rolling").iterdir())) == 1
+
+
+PLACEMENT = """
+    import json, sys, threading
+    import ray
+    from raybs import cluster
+    from raybs.launch import Resources
+    from raybs.plan import make_plan, requests
+    from raybs.data import describe
+    from raybs.catalog import find_sweep
+    from raybs.store import open_store
+
+    seen = []
+    begin = cluster.StretchTrainable._begin
+
+    def watched(self, config):
+        place = {"gpus": ray.get_gpu_ids(), "device": self.device}
+        with open("places.jsonl", "a") as file:
+            file.write(json.dumps(place) + chr(10))
+        begin(self, config)
+
+    cluster.StretchTrainable._begin = watched
+    found = requests(find_sweep("mine.py")[2], describe)
+    plan = make_plan(found, {}, set())
+    options = json.loads(sys.argv[1])
+    cluster.run_ray(
+        plan, open_store("results", create=True), Resources(**options),
+        on_event=lambda event: None, stop=threading.Event(),
+    )
+"""
+
+
+def places(**options):
+    script = textwrap.dedent(PLACEMENT)
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(options)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = Path("places.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
+    """Four logical GPUs: what Ray assigns is tested, the training is on the CPU."""
+    sweep_file()
+    found = places(num_gpus=4, workers=4, gpus_per_trial=0.5, device="cpu")
+    assert all(len(place["gpus"]) == 1 for place in found)
+    assert len({place["gpus"][0] for place in found}) > 1
+    assert {place["device"] for place in found} == {"cpu"}
+    expected = undisturbed()
+    assert numbers(open_store("results")) == expected
+
+
+def test_more_than_there_is_is_refused(sweep_file):
+    sweep_file()
+    output = call("--num-gpus", "1", "--workers", "1", "--threads", "1",
+                  "--gpus-per-trial", "0", status=0)  # fmt: skip
+    assert "complete" in output
+    from raybs.cluster import trial_resources
+
+    with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
+        trial_resources(Resources(threads=2), {"CPU": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("resources", "cluster", "slots", "gpu"),
+    [
+        (Resources(), {"CPU": 8.0}, 8, 0),
+        (Resources(threads=3), {"CPU": 8.0}, 2, 0),
+        (Resources(), {"CPU": 8.0, "GPU": 4.0}, 4, 1),
+        (Resources(gpus_per_trial=1 / 3), {"CPU": 99.0, "GPU": 2.0}, 6, 1 / 3),
+        (Resources(device="cpu"), {"CPU": 8.0, "GPU": 4.0}, 8, 0),
+        (Resources(address="auto"), {}, 1, 0),
+    ],
+)
+def test_trials_at_a_time(resources, cluster, slots, gpu):
+    from raybs.cluster import trial_resources
+
+    found, per_trial = trial_resources(resources, cluster)
+    assert (found, per_trial["gpu"]) == (slots, gpu)

@@ -1,0 +1,209 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from raybs.store import FOLDERS, FORMAT, ROW_SCHEMA, Store, open_store
+
+
+def row(key, epoch=1, **fields):
+    values = {field.name: None for field in ROW_SCHEMA}
+    return values | {"state_key": key, "epoch": epoch, "status": "complete"} | fields
+
+
+def keys(store):
+    return sorted(store.read_rows(["state_key"])["state_key"].to_pylist())
+
+
+def files(store):
+    """All files but the format's."""
+    found = (p for p in Path(store.root).rglob("*") if p.is_file())
+    return sorted(
+        str(p.relative_to(store.root)) for p in found if p.name[:6] != "format"
+    )
+
+
+STATE = {"weights.0": np.arange(6, dtype=np.float32).reshape(2, 3)}
+COUNTERS = {"epoch": 3, "step": 12}
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def any_store(request, tmp_path):
+    """On disk, and on a filesystem with whole-file puts and no rename of its own."""
+    if request.param == "disk":
+        return open_store(str(tmp_path / "results"), create=True)
+    base = fs.LocalFileSystem()
+    for folder in FOLDERS:  # a real bucket has none to make
+        base.create_dir(str(tmp_path / "bucket" / folder))
+    bucket = fs.SubTreeFileSystem(str(tmp_path / "bucket"), base)
+    return Store(uri="bucket", filesystem=bucket, root=".")
+
+
+def test_rows_come_back_as_written(any_store):
+    first = row("a", 1, train_loss=0.5, cosine_to_init=[1.0, 0.5], device="cpu")
+    any_store.write_rows([first, row("b", 2)])
+    any_store.write_rows([row("c", 3)])
+    any_store.write_rows([])
+    table = any_store.read_rows()
+    assert table.schema == ROW_SCHEMA
+    assert table.to_pylist()[0] == first
+    assert keys(any_store) == ["a", "b", "c"]
+
+
+def test_one_row_counts_per_key_and_it_is_always_the_same(store):
+    store.write_rows([row("a", seconds=1.0), row("b")])
+    store.write_rows([row("a", seconds=2.0), row("c")])
+    assert keys(store) == ["a", "b", "c"]
+    before = store.read_rows().to_pylist()
+    store.compact_rows()
+    assert sorted(store.read_rows().to_pylist(), key=str) == sorted(before, key=str)
+    assert len(files(store)) == 1
+
+
+def test_compacting_drops_only_what_is_not_to_keep(store):
+    store.write_rows([row("a"), row("b")])
+    store.compact_rows({"b"}.__contains__)
+    assert keys(store) == ["b"]
+    store.compact_rows()
+    assert keys(store) == ["b"]
+
+
+def test_states_come_back_as_written(any_store):
+    path = any_store.write_state("k", STATE, COUNTERS, rolling=False)
+    assert any_store.state_files() == {"k": [path]}
+    tensors, counters = any_store.read_state("k")
+    np.testing.assert_array_equal(tensors["weights.0"], STATE["weights.0"])
+    assert counters == COUNTERS
+    assert any_store.read_state("other") is None
+    any_store.delete([path, path])
+    assert any_store.state_files() == {}
+
+
+def test_sweeps_come_back_as_last_written(any_store):
+    any_store.write_sweep("one", {"configs": []})
+    any_store.write_sweep("one", {"configs": [1]})
+    assert any_store.read_sweeps() == {"one": {"configs": [1]}}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one byte", "emptied"])
+@pytest.mark.parametrize("kind", ["rows", "states"])
+def test_a_corrupt_file_is_named_set_aside_and_missing(store, caplog, kind, damage):
+    store.write_rows([row("a")])
+    store.write_rows([row("b")])
+    store.write_state("a", STATE, COUNTERS, rolling=False)
+    path = sorted((Path(store.root) / kind).iterdir())[0]
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "one byte":
+        content[-9] ^= 1
+    else:
+        content.clear()
+    path.write_bytes(content)
+    if kind == "rows":
+        assert keys(store) == ["b"]
+    else:
+        assert store.read_state("a") is None
+        assert store.state_files() == {}
+    assert path.name in caplog.text
+    assert f"set_aside/{path.name}" in files(store)
+    assert not path.exists()
+
+
+def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
+    store.write_sweep("one", {})
+    (Path(store.root) / "sweeps/two.json").write_text("{")
+    assert store.read_sweeps() == {"one": {}}
+    assert "two.json" in caplog.text
+
+
+def test_a_file_appears_whole_or_not_at_all(store, monkeypatch):
+    """A write that fails half-way, as on a full disk, leaves nothing behind."""
+
+    class Full:
+        type_name = "local"
+
+        def __getattr__(self, name):
+            return getattr(store.filesystem, name)
+
+        def open_output_stream(self, path):
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device", path)
+
+    full = replace(store, filesystem=Full())
+    with pytest.raises(OSError, match="No space left"):
+        full.write_rows([row("a")])
+    assert files(store) == []
+
+
+def test_leftovers_of_killed_writers_are_ignored_and_deleted(store):
+    store.write_rows([row("a")])
+    for folder in ("rows", "states"):
+        (Path(store.root) / folder / "x-0.parquet.123.tmp").write_bytes(b"half")
+    assert keys(store) == ["a"]
+    assert store.state_files() == {}
+    store.delete_leftovers()
+    assert len(files(store)) == 1
+
+
+def test_a_reader_beside_a_compaction_misses_no_row(store, monkeypatch):
+    """The files listed are merged and deleted before they are read."""
+    store.write_rows([row("a")])
+    store.write_rows([row("b")])
+    read, compacted = Store._read_checked, []
+
+    def slow(self, path, parse):
+        if not compacted:
+            compacted.append(True)
+            store.compact_rows()
+        return read(self, path, parse)
+
+    monkeypatch.setattr(Store, "_read_checked", slow)
+    assert keys(store) == ["a", "b"]
+
+
+def test_a_folder_of_a_newer_format_is_refused_and_left_alone(tmp_path):
+    text = json.dumps({"format": FORMAT + 1})
+    (tmp_path / "format.json").write_text(text)
+    for create in (True, False):
+        with pytest.raises(ValueError, match="upgrade"):
+            open_store(str(tmp_path), create=create)
+    assert [p.name for p in tmp_path.iterdir()] == ["format.json"]
+    assert (tmp_path / "format.json").read_text() == text
+
+
+def test_what_is_no_results_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no format\.json"):
+        open_store(str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be used"):
+        open_store(str(tmp_path / "file"), create=True)
+    with pytest.raises(ValueError, match="cannot be used"):
+        open_store("nosuch://place", create=True)
+    (tmp_path / "format.json").write_text("[]")
+    with pytest.raises(ValueError, match="unreadable"):
+        open_store(str(tmp_path))
+
+
+def test_a_missing_folder_reads_as_empty_where_that_is_wanted(tmp_path):
+    store = open_store(str(tmp_path / "none"), missing_ok=True)
+    assert (keys(store), store.state_files(), store.read_sweeps()) == ([], {}, {})
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ValueError, match="cannot be used"):
+        open_store(str(tmp_path / "results"), create=True)
+
+
+def test_rows_are_plain_parquet_for_any_other_tool(store):
+    store.write_rows([row("a", test_accuracy=0.5)])
+    [path] = (Path(store.root) / "rows").iterdir()
+    assert pq.read_table(path)["test_accuracy"].to_pylist() == [0.5]

@@ -1,0 +1,280 @@
+"""The command line as a user meets it, on real data, without Ray."""
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import Subset, numbers
+
+import raybs.sweep
+from raybs.store import FORMAT, open_store
+from raybs.sweep import main, parse_gpus, parse_seeds
+
+FILE = '''"""Two rates side by side.
+
+More words.
+"""
+from raybs import Phase, TrainConfig, TrainSweep
+
+SWEEP = TrainSweep(
+    configs=tuple(
+        TrainConfig(
+            phases=(Phase(batch_size={size}, learning_rate=rate, epochs={epochs}),),
+            dataset={dataset!r},
+            hidden=(16, 12),
+        )
+        for rate in {rates}
+    ),
+)
+'''
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(subset: Subset, name="mine.py", size=64, epochs=2, rates=(0.01, 0.1)):
+    text = FILE.format(size=size, epochs=epochs, rates=rates, dataset=subset.name)
+    Path(name).write_text(text)
+    return name
+
+
+def call(*arguments, status=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_a_users_file_runs_from_any_folder_to_table_and_charts(here, subset):
+    output = call(write(subset), "--local")
+    assert "mine: Two rates side by side." in output
+    assert "64 @ 0.01 x 2, " in output
+    assert "complete" in output
+    found = {path.name for path in (here / "results/figures/mine").iterdir()}
+    assert found == {
+        "table.md",
+        *(
+            f"{n}.{kind}"
+            for n in ("curves", "distance")
+            for kind in ("html", "png", "svg")
+        ),
+    }
+
+
+def test_a_finished_sweep_answers_from_what_is_stored_without_ray(
+    here, subset, monkeypatch
+):
+    call(write(subset), "--local")
+
+    def never(*args, **kwargs):
+        raise AssertionError("a finished sweep must not launch")
+
+    monkeypatch.setattr(raybs.sweep, "run", never)
+    assert "all stored" in call("mine.py")
+    assert "ray" not in sys.modules
+
+
+def test_a_diverged_trial_is_a_result_and_the_other_is_as_without_it(here, subset):
+    both = write(subset, rates=(1e9, 0.01), size=8)
+    output = call(both, "--local", "--results", "both")
+    assert re.search(r"8 @ 1000000000 x 2.* diverged", output)
+    assert re.search(r"8 @ 0.01 x 2.* complete", output)
+    svg = (here / "both/figures/mine/curves.svg").read_text()
+    assert "diverged at epoch 1" in svg
+    call(write(subset, "calm.py", rates=(0.01,), size=8), "--local", "--results", "one")
+    pairs = {row["state_key"]: row for row in numbers(open_store("both"))}
+    for row in numbers(open_store("one")):
+        assert pairs[row["state_key"]] == row
+
+
+def test_plan_says_what_would_be_trained_and_leaves_nothing(here, subset):
+    name = write(subset)
+    output = call(name, "--plan", "--seeds", 5)
+    assert "10 trials ask for 20 epochs: 0 stored, 0 shared" in output
+    assert "20 to train" in output
+    assert not (here / "results").exists()
+    call(name, "--local")
+    assert "4 stored" in call(name, "--plan", "--seeds", "0,1,2,3,4")
+    assert call("--plan", *raybs.sweep.sweep_names()).startswith(
+        "21 trials ask for 1621 epochs: 0 stored, 901 shared between trials,\n720 to"
+    )
+
+
+def test_list_names_every_sweep():
+    output = call("--list")
+    for name in ("adam_vs_sgd", "batch_size", "far_enough", "lr_compensation"):
+        assert name in output
+
+
+def test_help_has_examples():
+    output = call("--help")
+    assert "python -m raybs.sweep recovery --plan" in output
+
+
+def test_max_epochs_is_a_smoke_run_of_the_same_sweep(here, subset):
+    call(write(subset, epochs=9), "--local", "--max-epochs", 1)
+    rows = numbers(open_store("results"))
+    assert sorted(row["epoch"] for row in rows) == [0, 1, 1]
+
+
+def test_prune_deletes_what_no_sweep_needs(here, subset):
+    call(write(subset, "a.py", rates=(0.1,)), "--local")
+    call(write(subset, "b.py", rates=(0.2,)), "--local")
+    (here / "results/sweeps/b.json").unlink()
+    (here / "results/states/left-0.safetensors.1.tmp").write_bytes(b"half")
+    before = numbers(open_store("results"))
+    assert "1 states and 2 rows would go" in call("--prune", "--plan")
+    assert numbers(open_store("results")) == before
+    assert "1 states and 2 rows are gone" in call("--prune")
+    assert len(numbers(open_store("results"))) == 3
+    assert len(list((here / "results/states").iterdir())) == 1
+    assert "all stored" in call("a.py", "--local")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lr_compensatoin"], "Did you mean 'lr_compensation'?"),
+        (["nothing_like_it"], "Known: adam_vs_sgd, batch_size"),
+        ([], "Name a sweep"),
+        (["recovery", "--max-epoch", 1], "--max-epochs"),
+        (["recovery", "--max-epochs", 0], "0"),
+        (["missing.py"], "no such file"),
+        (["recovery", "--seeds", "x"], "--seeds 'x'"),
+        (["recovery", "--seeds", "0"], "--seeds '0'"),
+        (["recovery", "--seeds", "-1"], "--seeds '-1'"),
+        (["recovery", "--seeds", "3,3"], "3 is given twice"),
+        (["recovery", "--gpus-per-trial", "0.3"], "1/2, 1/3, 1/4"),
+        (["recovery", "--gpus-per-trial", "2"], "1/2, 1/3, 1/4"),
+        (["recovery", "--local", "--address", "auto"], "exclude each other"),
+        (["recovery", "--results", "mine.py/results"], "cannot be used"),
+        (["recovery", "--results", "s4://bucket"], "cannot be used"),
+        (["--prune", "--results", "nowhere"], "no format.json"),
+    ],
+)
+def test_a_wrong_request_is_exit_2_with_a_word_of_help(here, subset, arguments, words):
+    write(subset)
+    assert words in call(*arguments, status=2)
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nothing_there", "No module named"),
+        ("def (", "SyntaxError"),
+        ("sweep = 1", "no SWEEP"),
+        ("SWEEP = 1", "no SWEEP"),
+        (
+            "from raybs import TrainSweep\nSWEEP = TrainSweep(configs=())",
+            "at least one",
+        ),
+        (
+            "from raybs import Phase\nPhase(batch_size=0, learning_rate=1, epochs=1)",
+            "=0",
+        ),
+    ],
+)
+def test_a_wrong_sweep_file_is_exit_2_with_its_reason(here, text, words):
+    Path("wrong.py").write_text(text)
+    output = call("wrong.py", status=2)
+    assert words in output
+    assert "wrong.py" in output
+
+
+def test_a_batch_larger_than_the_data_is_exit_2(here, subset):
+    output = call(write(subset, size=231), "--local", status=2)
+    assert "batch_size=231" in output
+    assert "use 1 to 230" in output
+
+
+def test_a_folder_of_a_newer_format_is_exit_2(here, subset):
+    Path("results").mkdir()
+    Path("results/format.json").write_text(json.dumps({"format": FORMAT + 1}))
+    assert "upgrade" in call(write(subset), "--local", status=2)
+    assert [p.name for p in Path("results").iterdir()] == ["format.json"]
+
+
+def test_too_little_disk_is_exit_2_before_anything_starts(here, subset, monkeypatch):
+    usage = type(shutil.disk_usage("."))(10, 9, 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "1 B free" in call(write(subset), "--local", status=2)
+    assert numbers(open_store("results")) == []
+
+
+def test_a_failed_trial_is_exit_1_and_the_others_are_kept(here, subset, monkeypatch):
+    from raybs import local
+
+    real = local.carry
+
+    def failing(stretches, *args):
+        if stretches[0].config.phases[0].learning_rate == 0.01:
+            raise OSError(28, "No space left on device")
+        return real(stretches, *args)
+
+    monkeypatch.setattr(local, "carry", failing)
+    output = call(write(subset), "--local", status=1)
+    assert "No space left on device" in output
+    assert re.search(r"64 @ 0.01 x 2.* failed", output)
+    assert re.search(r"64 @ 0.1 x 2.* complete", output)
+    monkeypatch.setattr(local, "carry", real)
+    output = call("mine.py", "--local")
+    assert re.search(r"64 @ 0.01 x 2.* complete", output)
+
+
+def test_seeds_are_a_number_or_a_list():
+    assert parse_seeds("3") == [0, 1, 2]
+    assert parse_seeds("0,3,7") == [0, 3, 7]
+
+
+def test_shares_of_a_gpu_are_whole_parts():
+    assert parse_gpus(None) is None
+    assert [parse_gpus(t) for t in ("0", "1", "1/3", "0.25", "0.333")] == [
+        0,
+        1,
+        1 / 3,
+        1 / 4,
+        1 / 3,
+    ]
+
+
+@contextlib.contextmanager
+def started(*arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "raybs.sweep", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_cleanly_and_the_same_command_continues(here, subset, number):
+    name = write(subset, epochs=4000, rates=(0.001, 0.01), size=8)
+    with started(name, "--local", "--max-epochs", "3000") as process:
+        lines = iter(process.stdout.readline, "")
+        assert any("epoch 0 of 3000" in line for line in lines)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "python -m raybs.sweep mine.py --local --max-epochs 3000" in output
+    done = len(numbers(open_store("results")))
+    assert done >= 1
+    plan = call(name, "--plan", "--max-epochs", "3000")
+    assert f"{done - 1} stored" in plan
