@@ -10,6 +10,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis import frames, tables
 from raybs.store import Store, open_store
@@ -48,7 +49,7 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
                 f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"
             )
         draw_sweeps(store, names or known, figures)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
 
@@ -84,13 +85,14 @@ def print_table(table: pd.DataFrame, title: str) -> None:
     """Print accuracy and distances, then norms and cosines: both fit a terminal."""
     wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
     console = Console(highlight=False, width=wide)
-    console.print(f"\n[bold]{title}[/]\nOurs, and the article's in brackets:")
+    console.print(Text(f"\n{title}", "bold"))
+    console.print("Ours, and the article's in brackets:")
     for columns in (list(table.columns[:5]), ["config", *table.columns[5:]]):
         shown = Table(box=SIMPLE_HEAD)
         for column in columns:
             shown.add_column(column, no_wrap=column != "config")
         for row in table[columns].to_numpy().tolist():
-            shown.add_row(*row)
+            shown.add_row(*map(Text, row))
         console.print(shown)
 
 

@@ -117,7 +117,8 @@ def _y_axis(values: "pd.Series[float]", metric: str, title: str) -> alt.Y:
     # Domain and ticks by hand: an interval may reach below 0, where there is no
     # logarithm, and Vega drops the labels of round numbers first.
     domain = [float(values.min()), float(values.max())]
-    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+    digits = (1, 2, 5) if domain[1] > 10 * domain[0] else range(1, 10)
+    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in digits]
     axis = alt.Axis(values=[t for t in ticks if domain[0] <= t <= domain[1]])
     scale = alt.Scale(type="log", domain=domain, clamp=True, nice=False)
     return alt.Y("value:Q", title=title, scale=scale, axis=axis)

@@ -29,9 +29,10 @@ class Frames:
     state), label, seed, status (complete, diverged, failed or unfinished), num_epochs,
     last_epochs, the config's fields, final_* (the last measured row),
     final_generalization_gap, and where its rows come from: results, num_rows, device,
-    threads, torch_version, seconds (of training). `history`: one row per trial and
-    measured epoch: sweep, trial, label, seed, num_epochs, batch_size and learning_rate
-    of the epoch, and the stored columns.
+    num_threads, torch_version, seconds (of training and measuring).
+
+    `history`: one row per trial and measured epoch: sweep, trial, label, seed,
+    num_epochs, batch_size and learning_rate of the epoch, and the stored columns.
     """
 
     trials: pd.DataFrame
@@ -55,13 +56,13 @@ def load(results: str | Store) -> Frames:
         for config in sweep.configs:
             fingerprint = value["fingerprints"][config.dataset]
             found = state_keys(config, fingerprint, value["trainer_version"])
-            epochs = path(config)
+            epochs, on_path = path(config), set(found)
             keys += found
             lengths.append(len(found))
             # Epoch 0 is drawn with the phase that it begins.
             columns["batch_size"] += [size for size, _ in (epochs[0], *epochs)]
             columns["learning_rate"] += [rate for _, rate in (epochs[0], *epochs)]
-            failed = [why for key, why in value["failed"].items() if key in set(found)]
+            failed = [why for key, why in value["failed"].items() if key in on_path]
             trials.append(
                 {
                     "sweep": name,
@@ -129,13 +130,10 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
     """Return the article's four metrics, one row per trial, epoch and metric.
 
     Columns: label, seed, metric, epoch, value; accuracies in per cent. With
-    `last_epochs` epochs count from the start of that window. Epoch 0 (before training)
-    is left out where there are others: its loss and accuracy would flatten the rest.
+    `last_epochs` epochs count from the start of that window. The row before
+    training is left out: its loss and accuracy would flatten the rest.
     """
-    shown = history[(history["epoch"] > 0) & (history["status"] != "diverged")].copy()
-    window = shown["last_epochs"].fillna(shown["num_epochs"]).astype(float)
-    shown["epoch"] = shown["epoch"] - (shown["num_epochs"] - window).clip(lower=0)
-    shown = shown[shown["epoch"] >= np.where(window < shown["num_epochs"], 0, 1)]
+    shown = _windowed(history[history["status"] != "diverged"])
     for metric in ("train_accuracy", "test_accuracy"):
         shown[metric] *= 100
     long = shown.melt(
@@ -184,8 +182,17 @@ def summarize(long: pd.DataFrame) -> pd.DataFrame:
 
 
 def divergences(history: pd.DataFrame) -> pd.DataFrame:
-    """Return where trials diverged: label, seed, epoch."""
-    return history[history["status"] == "diverged"][["label", "seed", "epoch"]]
+    """Return where trials diverged, in epochs as in `curves`: label, seed, epoch."""
+    ends = _windowed(history[history["status"] == "diverged"])
+    return ends[["label", "seed", "epoch"]]
+
+
+def _windowed(history: pd.DataFrame) -> pd.DataFrame:
+    """Count epochs from the start of the last `last_epochs`; drop what lies before."""
+    window = history["last_epochs"].astype(float).fillna(np.inf)
+    skipped = (history["num_epochs"] - window).clip(lower=0)
+    shown = history.assign(epoch=history["epoch"] - skipped.astype(int))
+    return shown[(shown["epoch"] >= 0) & (history["epoch"] > 0)].copy()
 
 
 def _config_columns(config: TrainConfig) -> dict[str, Any]:
@@ -222,7 +229,7 @@ def _with_finals(asked: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     trials["final_generalization_gap"] = (
         trials["final_train_accuracy"] - trials["final_test_accuracy"]
     )
-    trials = trials.join(last[["device", "threads", "torch_version"]])
+    trials = trials.join(last[["device", "num_threads", "torch_version"]])
     trials["num_rows"] = grouped.size().reindex(trials.index, fill_value=0)
     trials["seconds"] = grouped["seconds"].sum().reindex(trials.index, fill_value=0.0)
     ended = last["epoch"].reindex(trials.index) == trials["num_epochs"]

@@ -1,5 +1,7 @@
 """How all charts look: colors by batch size, fonts, sizes; writing them to files."""
 
+import hashlib
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +75,7 @@ def label_scales(
         labelExpr=f"({{{pairs}}})[datum.label] || datum.label",
         orient="bottom",
         columns=2,
+        symbolOpacity=1,
         titleLimit=900,
         labelLimit=900,
     )
@@ -83,10 +86,21 @@ def label_scales(
 
 
 def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:
-    """Write a chart as HTML that needs no network, as PNG and as SVG."""
-    chart.save(folder / f"{name}.html", inline=True)
-    chart.save(folder / f"{name}.png", scale_factor=2)
-    chart.save(folder / f"{name}.svg")
+    """Write a chart as HTML that needs no network, as PNG and as SVG.
+
+    Rendering takes seconds, so a chart that is there already, unchanged, is left alone.
+    """
+    spec = alt.__version__ + chart.to_json()
+    mark = f"<!-- {hashlib.sha256(spec.encode()).hexdigest()} -->\n"
+    html, png, svg = (folder / f"{name}.{kind}" for kind in ("html", "png", "svg"))
+    if png.exists() and svg.exists() and html.exists():
+        if html.read_text().endswith(mark):
+            return
+    chart.save(png, scale_factor=2)
+    chart.save(svg)
+    text = io.StringIO()
+    chart.save(text, format="html", inline=True)
+    html.write_text(text.getvalue() + mark)  # last: the mark speaks for all three
 
 
 def _quoted(text: str) -> str:

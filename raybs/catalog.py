@@ -4,6 +4,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +28,10 @@ def find_sweep(given: str) -> tuple[str, str, TrainSweep]:
     """
     if given.endswith(".py"):
         name = Path(given).stem
+        if name in sweep_names():
+            raise ValueError(
+                f"{given}: '{name}' is a sweep of raybs; give the file another name."
+            )
         module = _import_file(Path(given))
     else:
         known = sweep_names()
@@ -45,7 +50,7 @@ def find_sweep(given: str) -> tuple[str, str, TrainSweep]:
             f"{given}: it has no SWEEP; write 'SWEEP = TrainSweep(configs=...)', as in "
             "sweeps/recovery.py."
         )
-    title = (module.__doc__ or name).strip().splitlines()[0]
+    title = next(iter((module.__doc__ or "").strip().splitlines()), name)
     return name, title, sweep
 
 
@@ -56,6 +61,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: it cannot be imported as Python.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for a class's module
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file may raise

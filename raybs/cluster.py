@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from raybs.data import Arrays, Dataset, load_arrays, to_device
+from raybs.data import Arrays, Dataset, to_device
 from raybs.launch import OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
 from raybs.store import Store, open_store
 from raybs.worker import Report, carry, prepare
+
+log = logging.getLogger("raybs")
 
 MAX_FAILURES = 3
 """How often a stretch starts again after its worker died or raised."""
@@ -50,6 +52,7 @@ SETTINGS = {
 def run_ray(
     plan: Plan,
     store: Store,
+    datasets: Mapping[str, Arrays],
     resources: Resources,
     *,
     on_event: OnEvent,
@@ -57,14 +60,14 @@ def run_ray(
 ) -> None:
     """Train the stretches of `plan` through Ray Tune, on this machine or a cluster.
 
-    Setting `stop` ends it after the current epochs, with their states saved.
+    `datasets` holds those of the plan by name. Setting `stop` ends it after the current
+    epochs, with their states saved.
 
     Raises:
         ValueError: The cluster cannot be reached, or has not what a trial asks for.
     """
-    names = {stretch.config.dataset for stretch in plan.stretches}
-    datasets = {name: load_arrays(name) for name in names}
-    with _ray(resources, datasets), tempfile.TemporaryDirectory() as folder:
+    size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+    with _ray(resources, size), tempfile.TemporaryDirectory() as folder:
         slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
         # A Searcher has one pending trial by default: workers would wait for each
         # other.
@@ -73,11 +76,10 @@ def run_ray(
             StretchTrainable,
             datasets={name: ray.put(arrays) for name, arrays in datasets.items()},
             uri=store.uri,
-            threads=resources.threads,
+            num_threads=resources.num_threads,
             device=resources.device,
         )
-        del datasets
-        packs = _Packs(Frontier(plan), resources.replicas, on_event, stop)
+        packs = _Packs(Frontier(plan), resources.num_replicas, on_event, stop)
         tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
@@ -115,15 +117,18 @@ def trial_resources(
     gpus = resources.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if num_gpus and resources.device in (None, "cuda") else 0.0
-    slots = int(num_cpus // resources.threads)
+    slots = int(num_cpus // resources.num_threads)
     if gpus:
         slots = min(slots, int(num_gpus / gpus + 1e-6))
+    if resources.device == "cuda" and not num_gpus and resources.address is None:
+        raise ValueError("--device cuda: Ray finds no GPU here; leave --device out.")
     if slots < 1 and resources.address is None:
         raise ValueError(
-            f"A trial asks for {resources.threads} CPUs and {gpus:g} GPUs, but there "
-            f"are {num_cpus:g} and {num_gpus:g}; lower --threads or --gpus-per-trial."
+            f"A trial asks for {resources.num_threads} CPUs and {gpus:g} GPUs, but "
+            f"there are {num_cpus:g} and {num_gpus:g}; lower --threads or "
+            "--gpus-per-trial."
         )
-    return max(slots, 1), {"cpu": resources.threads, "gpu": gpus}
+    return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
 
 
 class StretchTrainable(tune.Trainable):
@@ -134,13 +139,15 @@ class StretchTrainable(tune.Trainable):
         config: dict[str, Any],
         datasets: dict[str, Any],
         uri: str,
-        threads: int,
+        num_threads: int,
         device: str | None,
     ) -> None:
         """Start with the first pack; the other arguments hold for all of them."""
-        prepare(threads)
+        prepare(num_threads)
         self.references = datasets
-        self.store = open_store(uri)
+        # What a worker logs is not seen: what the store has to tell goes along.
+        self.messages: list[str] = []
+        self.store = replace(open_store(uri), tell=self.messages.append)
         # Not by torch.cuda.is_available(): a trial may sit beside GPUs that are not its
         # own.
         self.device = device or ("cuda" if ray.get_gpu_ids() else "cpu")
@@ -156,12 +163,15 @@ class StretchTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train for an epoch; tiny epochs are reported together, once a second."""
         until = time.monotonic() + 1
-        reports: list[dict[str, Any]] = []
+        reports, complete = [], True
         for report in self.reports:
             reports.append(asdict(report))
             if time.monotonic() > until:
-                return {"reports": reports, "complete": False, "done": False}
-        return {"reports": reports, "complete": True, "done": True}
+                complete = False
+                break
+        messages = [self.messages.pop(0) for _ in list(self.messages)]
+        result = {"reports": reports, "messages": messages, "complete": complete}
+        return result | {"done": complete}
 
     def cleanup(self) -> None:
         """Save what is under way when the trial is stopped."""
@@ -182,12 +192,12 @@ class _Packs:
     def __init__(
         self,
         frontier: Frontier,
-        replicas: int,
+        num_replicas: int,
         on_event: OnEvent,
         stop: threading.Event,
     ) -> None:
         self.frontier = frontier
-        self.replicas = replicas
+        self.num_replicas = num_replicas
         self.on_event = on_event
         self.stop = stop
         self.by_trial: dict[str, Pack] = {}
@@ -211,7 +221,7 @@ class PlanSearcher(Searcher):
         packs = self.packs
         if packs.stop.is_set():
             return str(Searcher.FINISHED)
-        indices = packs.frontier.take(packs.replicas)
+        indices = packs.frontier.take(packs.num_replicas)
         if not indices:  # while any runs, its children may follow, or itself again
             return None if packs.by_trial else str(Searcher.FINISHED)
         packs.by_trial[trial_id] = pack = Pack(packs.frontier, indices, packs.on_event)
@@ -262,7 +272,9 @@ class PassOn(tune.Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """Pass on the epochs of one step."""
+        """Pass on the epochs of one step, and what the store had to tell."""
+        for message in result["messages"]:
+            log.warning(message)
         for report in result["reports"]:
             self.packs.by_trial[trial.trial_id].report(Report(**report))
 
@@ -289,31 +301,31 @@ def _what_happened(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _ray(resources: Resources, datasets: Mapping[str, Arrays]) -> Iterator[None]:
+def _ray(resources: Resources, num_bytes: int) -> Iterator[None]:
     """Start Ray silently on this machine, or join a cluster; leave nothing behind."""
     before = dict(os.environ)
     os.environ |= SETTINGS
     options: dict[str, Any]
     if resources.address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
-        size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
         options = {
-            "num_cpus": resources.workers and resources.workers * resources.threads,
+            "num_cpus": resources.num_workers
+            and resources.num_workers * resources.num_threads,
             "num_gpus": resources.num_gpus,
             "include_dashboard": False,
-            "object_store_memory": 2 * size + 200 * 2**20,
+            "object_store_memory": 2 * num_bytes + 200 * 2**20,
         }
     else:
         options = {"address": resources.address}
     try:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (ConnectionError, ValueError) as error:
-        raise ValueError(
-            f"Ray cannot be reached or started (--address {resources.address}): {error}"
-        ) from None
-    for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            where = f"at {resources.address} cannot be reached"
+            where = where if resources.address else "cannot be started"
+            raise ValueError(f"Ray {where}: {error}") from None
+        for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         # Whatever the raylet has to say would break the display.
         with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
             yield

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -75,6 +75,10 @@ class TrainConfig:
             problems.append(f"phases={self.phases!r}; every one must be a Phase")
         if not all(_is_integer(width) and width > 0 for width in self.hidden):
             problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
+        if not isinstance(self.dataset, str):
+            problems.append(f"dataset={self.dataset!r}; use a name or a path as text")
+        if not isinstance(self.nesterov, bool):
+            problems.append(f"nesterov={self.nesterov!r}; use True or False")
         for name, known in (("optimizer", OPTIMIZERS), ("init", INITS)):
             if getattr(self, name) not in known:
                 problems.append(f"{name}={getattr(self, name)!r}; use {any_of(known)}")
@@ -128,6 +132,12 @@ class TrainSweep:
             problems += [
                 f"the config '{label(config)}' (seed {config.seed}) is there {n} times"
                 for config, n in counts.items()
+                if n > 1
+            ]
+            named = Counter((label(config), config.seed) for config in counts)
+            problems += [
+                f"two datasets give one label, '{name}'; rename a file"
+                for (name, _), n in named.items()
                 if n > 1
             ]
         for name in ("evaluate_every", "last_epochs"):
@@ -236,13 +246,8 @@ def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
     return replace(sweep, configs=tuple(configs.values()))
 
 
-def to_json(config: TrainConfig) -> dict[str, Any]:
-    """Return `config` as JSON values; `from_json` reads it back."""
-    return asdict(config)
-
-
 def from_json(value: Mapping[str, Any]) -> TrainConfig:
-    """Read what `to_json` wrote.
+    """Read what dataclasses.asdict gave, by way of JSON.
 
     Raises:
         ValueError: A field is unknown or invalid.
@@ -255,13 +260,8 @@ def from_json(value: Mapping[str, Any]) -> TrainConfig:
         raise ValueError(f"not a config: {error}") from None
 
 
-def sweep_to_json(sweep: TrainSweep) -> dict[str, Any]:
-    """Return `sweep` as JSON values; `sweep_from_json` reads it back."""
-    return asdict(sweep)
-
-
 def sweep_from_json(value: Mapping[str, Any]) -> TrainSweep:
-    """Read what `sweep_to_json` wrote, among other entries.
+    """Read what dataclasses.asdict gave, among other entries.
 
     Raises:
         ValueError: A field is missing, unknown or invalid.

@@ -72,14 +72,14 @@ def describe(name: str) -> DatasetInfo:
         with zipfile.ZipFile(source) as archive, archive.open("x_train.npy") as member:
             shape = _read_shape(member)
         with np.load(source, allow_pickle=False) as archive:
-            labels = archive["y_train"]
+            num_classes = int(archive["y_train"].max()) + 1
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(_not_a_dataset(name, error)) from None
     return DatasetInfo(
         fingerprint=digest,
         num_samples=shape[0],
         num_features=math.prod(shape[1:]),
-        num_classes=int(labels.max()) + 1,
+        num_classes=num_classes,
     )
 
 
@@ -108,6 +108,16 @@ def load_arrays(name: str) -> Arrays:
             raise ValueError(
                 f"dataset {name!r}: y_{part} holds {labels.dtype}; labels are integers."
             )
+        if not len(labels) or labels.min() < 0:
+            raise ValueError(
+                f"dataset {name!r}: y_{part} is empty or has labels below 0."
+            )
+    shapes = [parts[f"x_{part}"].shape[1:] for part in ("train", "test")]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"dataset {name!r}: images are {shapes[0]} in x_train and "
+            f"{shapes[1]} in x_test."
+        )
     mean, deviation = _pixel_statistics(parts["x_train"])
     if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
         raise ValueError(

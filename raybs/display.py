@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from raybs.launch import Event
 from raybs.plan import Plan
@@ -80,11 +81,11 @@ class Display:
             self._plain_line(event)
         elif event.kind == "failed":
             self.failures[event.index] = event.message
-            self._say(f"[red]failed[/]: {name}: {event.message}")
+            self._say("failed", f"{name}: {event.message}", "red")
         elif event.kind == "diverged":
-            self._say(f"[yellow]diverged[/]: {name}")
+            self._say("diverged", name, "yellow")
         elif event.kind == "restarted":
-            self._say(f"[yellow]starting again[/]: {name}: {event.message}")
+            self._say("starting again", f"{name}: {event.message}", "yellow")
 
     def eta(self) -> float | None:
         """Estimate the seconds left from the speed so far; None before the first epoch.
@@ -110,9 +111,11 @@ class Display:
         stretch = self.plan.stretches[index]
         return f"{stretch.label}, seed {stretch.config.seed}"
 
-    def _say(self, text: str) -> None:
-        # One line each, however long: logs are searched line by line.
-        self.console.print(text, soft_wrap=True)
+    def _say(self, head: str, text: str, style: str = "") -> None:
+        # One line each, however long: logs are searched line by line. As Text: a
+        # message may hold square brackets.
+        line = Text(head, style).append(f": {text}", "default")
+        self.console.print(line, soft_wrap=True)
 
     def _totals(self) -> tuple[float, int, str]:
         stretches = self.plan.stretches
@@ -140,9 +143,8 @@ class Display:
         elif event.test_accuracy is not None:
             what += f", test accuracy {100 * event.test_accuracy:.2f} %"
         done = f"{fraction:4.0%}, {epochs} of {self.plan.to_train} epochs"
-        self._say(
-            f"{done}{', ' + left if left else ''} | {self._name(event.index)}: {what}"
-        )
+        head = f"{done}{', ' + left if left else ''} | {self._name(event.index)}"
+        self._say(head, what)
 
     def _render(self) -> RenderableType:
         fraction, epochs, left = self._totals()
@@ -159,7 +161,7 @@ class Display:
             if event.test_accuracy is not None:
                 accuracy = f"test accuracy {100 * event.test_accuracy:.2f} %"
             epoch = f"epoch {max(event.epoch, stretch.start)} of {stretch.stop}"
-            lines.add_row(self._name(index), epoch, accuracy)
+            lines.add_row(Text(self._name(index)), epoch, accuracy)
         return Group(overall, lines)
 
 

@@ -16,17 +16,17 @@ DEVICES = ("cpu", "cuda", "mps")
 class Resources:
     """What trials may use; None leaves it to what the machine or cluster has.
 
-    `workers` trials at a time with `threads` CPUs each; `gpus_per_trial` is 0, 1 or
-    1/n; `device` overrules the choice by assigned GPUs; `replicas` train side by side
-    in a worker.
+    `num_workers` trials at a time with `num_threads` CPUs each; `gpus_per_trial` is 0,
+    1 or 1/n; `device` overrules the choice by assigned GPUs; `num_replicas` train side
+    by side in a worker.
     """
 
-    workers: int | None = None
-    threads: int = 1
+    num_workers: int | None = None
+    num_threads: int = 1
     num_gpus: int | None = None
     gpus_per_trial: float | None = None
     device: str | None = None
-    replicas: int = 1
+    num_replicas: int = 1
     address: str | None = None
 
 
@@ -56,7 +56,7 @@ class Pack:
     ) -> None:
         """Start the stretches at `indices`, taken from `frontier`."""
         self.frontier = frontier
-        self.indices = indices
+        self.indices = list(indices)
         self.on_event = on_event
         self.diverged: set[int] = set()
         self.stretches = [frontier.plan.stretches[index] for index in indices]
@@ -79,26 +79,33 @@ class Pack:
         self.diverged |= {self.indices[position] for position in report.diverged}
 
     def finish(self) -> None:
-        """Free what waited for these stretches; a path ends where it diverged."""
+        """Free what waited for these stretches."""
+        self._end_diverged()
         for index in self.indices:
-            if index in self.diverged:
-                self.on_event(Event(kind="diverged", index=index))
-                for child in self.frontier.drop(index):
-                    self.on_event(Event(kind="skipped", index=child))
-            else:
-                self.on_event(Event(kind="finished", index=index))
-                self.frontier.finish(index)
+            self.on_event(Event(kind="finished", index=index))
+            self.frontier.finish(index)
 
     def restart(self, message: str) -> None:
         """Put the stretches back, to start again from what was saved."""
+        self._end_diverged()
         for index in self.indices:
             self.on_event(Event(kind="restarted", index=index, message=message))
             self.frontier.put_back(index)
 
     def fail(self, message: str) -> None:
         """Give up these stretches and all that would start where they end."""
+        self._end_diverged()
         for index in self.indices:
             self.on_event(Event(kind="failed", index=index, message=message))
             for child in self.frontier.drop(index):
                 why = "it starts from a state that could not be trained"
                 self.on_event(Event(kind="failed", index=child, message=why))
+
+    def _end_diverged(self) -> None:
+        """Take out the stretches that diverged: their paths end there."""
+        for index in sorted(self.diverged):
+            self.indices.remove(index)
+            self.on_event(Event(kind="diverged", index=index))
+            for child in self.frontier.drop(index):
+                self.on_event(Event(kind="skipped", index=child))
+        self.diverged.clear()

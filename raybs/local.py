@@ -2,10 +2,11 @@
 
 import contextlib
 import threading
+from collections.abc import Mapping
 
 import torch
 
-from raybs.data import load_arrays, to_device
+from raybs.data import Arrays, Dataset, to_device
 from raybs.launch import OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
 from raybs.store import Store
@@ -15,6 +16,7 @@ from raybs.worker import carry, prepare
 def run_local(
     plan: Plan,
     store: Store,
+    datasets: Mapping[str, Arrays],
     resources: Resources,
     *,
     on_event: OnEvent,
@@ -22,18 +24,26 @@ def run_local(
 ) -> None:
     """Train the stretches of `plan` in an order in which all starts exist.
 
-    Setting `stop` ends it after the current epoch, with that epoch's state saved.
+    `datasets` holds those of the plan by name. Setting `stop` ends it after the current
+    epoch, with that epoch's state saved.
+
+    Raises:
+        ValueError: The device asked for is not there.
     """
-    prepare(resources.threads)
+    prepare(resources.num_threads)
     device = resources.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = {}
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device}: {error}") from None
+    loaded: dict[str, Dataset] = {}
     frontier = Frontier(plan)
-    while not stop.is_set() and (indices := frontier.take(resources.replicas)):
+    while not stop.is_set() and (indices := frontier.take(resources.num_replicas)):
         pack = Pack(frontier, indices, on_event)
         dataset = pack.stretches[0].config.dataset
         try:
             if dataset not in loaded:
-                loaded = {dataset: to_device(load_arrays(dataset), device)}
+                loaded = {dataset: to_device(datasets[dataset], device)}
             with contextlib.closing(
                 carry(pack.stretches, store, loaded[dataset])
             ) as reports:

@@ -86,14 +86,20 @@ def moment_names(config: TrainConfig) -> tuple[str, ...]:
     return ("exp_avg", "exp_avg_sq")
 
 
-def forward(state: State, images: Tensor) -> list[Tensor]:
-    """Return every layer's input, (R, batch, in), and last the logits (R, batch, C)."""
+def forward(
+    state: State, images: Tensor, buffers: Sequence[Tensor] | None = None
+) -> list[Tensor]:
+    """Return every layer's input, (R, batch, in), and last the logits (R, batch, C).
+
+    `buffers`, one per layer, (R, batch or more, out), take the outputs.
+    """
     activations = [images]
-    last = len(state.weights) - 1
+    batch_size, last = images.shape[1], len(state.weights) - 1
     for layer, (weight, bias) in enumerate(
         zip(state.weights, state.biases, strict=True)
     ):
-        output = torch.baddbmm(bias, activations[-1], weight.mT)
+        out = buffers[layer][:, :batch_size] if buffers else None
+        output = torch.baddbmm(bias, activations[-1], weight.mT, out=out)
         activations.append(output if layer == last else output.relu_())
     return activations
 

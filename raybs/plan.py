@@ -19,7 +19,6 @@ from raybs.config import (
     label,
     path,
     state_keys,
-    to_json,
 )
 from raybs.data import DatasetInfo
 from raybs.store import ROW_BYTES
@@ -137,10 +136,8 @@ def make_plan(
     of stored states. Each missing row is trained from the deepest stored state before
     it; paths that share epochs train them once; a path ends where it diverged.
     """
-    runs: list[_Run] = []
-    owner: dict[
-        str, int
-    ] = {}  # state key after a needed epoch -> the run that trains it
+    branches: list[_Branch] = []
+    owner: dict[str, int] = {}  # key of a needed epoch: the branch that trains it
     missing: set[str] = set()
     at_start: dict[str, tuple[Request, int]] = {}  # rows of states that are stored
     ends: set[str] = set()
@@ -158,17 +155,17 @@ def make_plan(
             start = _deepest(keys, stop, states)
             if start == stop:
                 at_start.setdefault(keys[stop], (request, stop))
-            # Needed epochs that another run trains are the first ones of this range.
+            # Needed epochs that another branch trains are the first of this range.
             first = start
             while first < stop and keys[first + 1] in owner:
                 first += 1
-            if first > start:
-                runs[owner[keys[first]]].cuts.add(first)
+            if start < first < stop:
+                branches[owner[keys[first]]].forks.add(first)
             if first < stop:
-                owner.update(dict.fromkeys(keys[first + 1 : stop + 1], len(runs)))
-                runs.append(_Run(request=request, start=first, stop=stop))
+                owner.update(dict.fromkeys(keys[first + 1 : stop + 1], len(branches)))
+                branches.append(_Branch(request=request, start=first, stop=stop))
             wanted = [k for k in wanted if k <= start and k < stop]
-    stretches = _cut(runs, missing, ends, at_start)
+    stretches = _cut(branches, missing, ends, at_start)
     distinct = len({key for request in asked for key in request.keys[1:]})
     total = sum(len(request.keys) - 1 for request in asked)
     to_train = sum(stretch.stop - stretch.start for stretch in stretches)
@@ -180,7 +177,8 @@ def make_plan(
         stored=max(distinct - to_train, 0),
         shared=total - distinct,
         state_bytes=sum(
-            len(s.keep) * state_bytes(s.config, infos[s.fingerprint]) for s in stretches
+            len(s.keep - {s.start}) * state_bytes(s.config, infos[s.fingerprint])
+            for s in stretches
         ),
         row_bytes=sum(len(stretch.measure) for stretch in stretches) * ROW_BYTES,
         largest_state=max(
@@ -203,7 +201,6 @@ class Frontier:
         self.plan = plan
         self.children: dict[int, list[int]] = {}
         self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-        self.num_waiting = len(plan.stretches)
         for index, stretch in enumerate(plan.stretches):
             if stretch.parent is None:
                 self._push(index)
@@ -219,7 +216,6 @@ class Frontier:
         taken = [heapq.heappop(heap)[1] for _ in range(min(num, len(heap)))]
         if not heap:
             del self.ready[shape]
-        self.num_waiting -= len(taken)
         return taken
 
     def finish(self, index: int) -> None:
@@ -229,14 +225,12 @@ class Frontier:
 
     def put_back(self, index: int) -> None:
         """Let a stretch that was taken be taken again."""
-        self.num_waiting += 1
         self._push(index)
 
     def drop(self, index: int) -> list[int]:
         """Give up all that needs this stretch (it failed or diverged); return it."""
         dropped = []
         for child in self.children.pop(index, []):
-            self.num_waiting -= 1
             dropped += [child, *self.drop(child)]
         return dropped
 
@@ -248,7 +242,7 @@ class Frontier:
 
 def stretch_to_json(stretch: Stretch) -> dict[str, Any]:
     """Return `stretch` as JSON values, for a worker."""
-    value = asdict(stretch) | {"config": to_json(stretch.config)}
+    value = asdict(stretch)
     return value | {name: sorted(value[name]) for name in ("measure", "keep")}
 
 
@@ -259,13 +253,13 @@ def stretch_from_json(value: Mapping[str, Any]) -> Stretch:
 
 
 @dataclass(kw_only=True)
-class _Run:
-    """Needed epochs of one request that no earlier run trains; forks cut it."""
+class _Branch:
+    """Needed epochs of one request that no earlier branch trains; forks cut it."""
 
     request: Request
     start: int
     stop: int
-    cuts: set[int] = field(default_factory=set)
+    forks: set[int] = field(default_factory=set)
 
 
 def _deepest(keys: Sequence[str], stop: int, states: AbstractSet[str]) -> int:
@@ -276,21 +270,21 @@ def _deepest(keys: Sequence[str], stop: int, states: AbstractSet[str]) -> int:
 
 
 def _cut(
-    runs: list[_Run],
+    branches: list[_Branch],
     missing: AbstractSet[str],
     ends: AbstractSet[str],
     at_start: dict[str, tuple[Request, int]],
 ) -> list[Stretch]:
-    """Cut runs at their forks, in an order in which parents come first."""
+    """Cut branches at their forks, in an order in which parents come first."""
     pieces: list[tuple[Request, int, int, int | None]] = []
     ending: dict[str, int] = {}
-    for run in runs:
-        bounds = sorted({run.start, run.stop, *run.cuts})
+    for branch in branches:
+        bounds = sorted({branch.start, branch.stop, *branch.forks})
         for start, stop in zip(bounds, bounds[1:], strict=False):
-            ending[run.request.keys[stop]] = len(pieces)
-            parent = ending.get(run.request.keys[start])
-            pieces.append((run.request, start, stop, parent))
-    starting = {request.keys[start] for request, start, _, _ in pieces}
+            ending[branch.request.keys[stop]] = len(pieces)
+            parent = ending.get(branch.request.keys[start])
+            pieces.append((branch.request, start, stop, parent))
+    starting = Counter(request.keys[start] for request, start, _, _ in pieces)
     for key, (request, epoch) in at_start.items():
         if key not in starting:
             pieces.append((request, epoch, epoch, None))
@@ -311,7 +305,9 @@ def _cut(
         if parent is not None:
             chain = seconds[parent] + remaining[index]
             remaining[parent] = max(remaining[parent], chain)
-    kept = ends | starting
+    # The state before a piece stays too if others need it: it may be a rolling one.
+    kept = ends | starting.keys()
+    shared = ends | {key for key, num in starting.items() if num > 1}
     return [
         Stretch(
             config=request.config,
@@ -320,7 +316,9 @@ def _cut(
             stop=stop,
             measure=measures[index],
             keep=frozenset(
-                k for k in range(start + 1, stop + 1) if request.keys[k] in kept
+                k
+                for k in range(max(start, 1), stop + 1)
+                if request.keys[k] in (kept if k > start else shared)
             ),
             parent=parent,
             seconds=seconds[index],

@@ -1,12 +1,11 @@
 """Rows, states and sweeps in one folder, on disk or in a bucket, through pyarrow.fs.
 
-    results/
-      format.json                            the layout's version sweeps/<name>.json
-      what each sweep was last asked for rows/<state key>-<digest>.parquet      measured
-      rows of consecutive epochs of one path states/<state key>-<digest>.safetensors
-      weights, biases, optimizer moments rolling/...                            the
-      same, of stretches that are not finished set_aside/...
-      corrupt files, as they were found
+    format.json      the layout's version
+    sweeps/          NAME.json: what each sweep was last asked for
+    rows/            KEY-DIGEST.parquet: measured rows
+    states/          KEY-DIGEST.safetensors: weights, biases, optimizer moments
+    rolling/         the same, of stretches that are not finished
+    set_aside/       corrupt files, as they were found
 
 Every file appears whole, and the name of a data file holds a hash of its content: what
 does not match its name is set aside and counts as missing. Files are only ever added or
@@ -19,6 +18,7 @@ import io
 import json
 import logging
 import posixpath
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,8 +35,6 @@ FORMAT = 1
 FOLDERS = ("sweeps", "rows", "states", "rolling")
 Tensors = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
-
-log = logging.getLogger("raybs")
 
 ROW_SCHEMA = pa.schema(
     [
@@ -57,8 +55,8 @@ ROW_SCHEMA = pa.schema(
         ("cosine_to_init", pa.list_(pa.float64())),
         ("seconds", pa.float64()),
         ("device", pa.string()),
-        ("threads", pa.int32()),
-        ("replicas", pa.int32()),
+        ("num_threads", pa.int32()),
+        ("num_replicas", pa.int32()),
         ("torch_version", pa.string()),
         ("status", pa.string()),
     ]
@@ -69,11 +67,15 @@ ROW_BYTES = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """An open results folder; `uri` is absolute and opens it again in any process."""
+    """An open results folder; `uri` is absolute and opens it again in any process.
+
+    `tell` hears of corrupt files.
+    """
 
     uri: str
     filesystem: fs.FileSystem
     root: str
+    tell: Callable[[str], None] = logging.getLogger("raybs").warning
 
     def write_sweep(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace what `sweeps/<name>.json` says."""
@@ -127,20 +129,15 @@ class Store:
         _, first = np.unique(keys.astype(str), return_index=True)
         return table if len(first) == len(table) else table.take(np.sort(first))
 
-    def compact_rows(self, keep: Callable[[str], bool] = lambda key: True) -> None:
-        """Merge all row files into one, dropping rows whose state key is not to `keep`.
+    def compact_rows(self) -> None:
+        """Merge all row files into one.
 
         The merged file is there before the others go, so that no moment loses a row.
         """
         names = self._list("rows")
-        table = self.read_rows()
-        mask = [keep(key) for key in table["state_key"].to_pylist()]
-        if len(names) <= 1 and all(mask):
-            return
-        merged = self._write_table("all", table.filter(pa.array(mask, pa.bool_())))
-        for name in names:
-            if name != merged:
-                self._delete(f"rows/{name}")
+        if len(names) > 1:
+            merged = self._write_table("all", self.read_rows())
+            self.delete(f"rows/{name}" for name in names if name != merged)
 
     def write_state(
         self, key: str, tensors: Tensors, metadata: Mapping[str, int], *, rolling: bool
@@ -184,18 +181,31 @@ class Store:
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
         for path in paths:
-            self._delete(path)
+            try:
+                self.filesystem.delete_file(f"{self.root}/{path}")
+            except FileNotFoundError:
+                pass
 
-    def num_bytes(self, folder: str) -> int:
-        """Return the bytes of all files in one of FOLDERS."""
-        return sum(info.size or 0 for info in self._infos(folder))
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of all files by their paths."""
+        return {
+            f"{folder}/{info.base_name}": info.size or 0
+            for folder in FOLDERS
+            for info in self._infos(folder)
+        }
 
-    def delete_leftovers(self) -> None:
-        """Delete temporary files that killed workers left behind."""
-        for folder in FOLDERS:
-            for info in self._infos(folder):
-                if info.base_name.endswith(".tmp"):
-                    self._delete(f"{folder}/{info.base_name}")
+    def leftovers(self) -> list[str]:
+        """Return the paths of temporary files that killed writers left behind.
+
+        One that is younger than an hour may belong to a writer that lives.
+        """
+        before = time.time() - 3600
+        return [
+            f"{folder}/{info.base_name}"
+            for folder in FOLDERS
+            for info in self._infos(folder)
+            if info.base_name.endswith(".tmp") and info.mtime.timestamp() < before
+        ]
 
     def _write_table(self, key: str, table: pa.Table) -> str:
         buffer = io.BytesIO()
@@ -250,25 +260,16 @@ class Store:
                 Path(place).unlink(missing_ok=True)
             raise
 
-    def _delete(self, path: str) -> None:
-        try:
-            self.filesystem.delete_file(f"{self.root}/{path}")
-        except FileNotFoundError:
-            pass
-
     def _set_aside(self, path: str, why: str) -> None:
         name = posixpath.basename(path)
-        log.warning(
-            "%s/%s %s: set aside in set_aside/, what it held counts as missing.",
-            self.uri,
-            path,
-            why,
+        self.tell(
+            f"{self.uri}/{path} {why}: moved to set_aside/; what it held is missing."
         )
         try:
             self.filesystem.create_dir(f"{self.root}/set_aside")
             self.filesystem.move(f"{self.root}/{path}", f"{self.root}/set_aside/{name}")
         except OSError as error:
-            log.warning("It could not be moved: %s", error)
+            self.tell(f"{self.uri}/{path} could not be moved: {error}")
 
 
 def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> Store:
@@ -285,11 +286,8 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
             filesystem, root = fs.FileSystem.from_uri(uri)
             full = uri.rstrip("/")
         else:
-            filesystem, root = (
-                fs.LocalFileSystem(),
-                str(Path(uri).expanduser().resolve()),
-            )
-            full = root
+            filesystem = fs.LocalFileSystem()
+            full = root = str(Path(uri).expanduser().resolve())
         store = Store(uri=full, filesystem=filesystem, root=root.rstrip("/"))
         content = store._read("format.json")
         if content is None:
@@ -303,9 +301,8 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
                 filesystem.create_dir(f"{store.root}/{folder}")
             store._write("format.json", json.dumps({"format": FORMAT}).encode())
             return store
-        if (
-            create
-        ):  # a folder that cannot be written is better known before hours of work
+        if create:
+            # A folder that cannot be written is better known before hours of work.
             store._write("format.json", content)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(

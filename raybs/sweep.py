@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,14 +21,13 @@ from raybs.catalog import find_sweep, sweep_names
 from raybs.config import (
     TRAINER_VERSION,
     TrainSweep,
-    sweep_from_json,
-    sweep_to_json,
     truncated,
     with_seeds,
 )
-from raybs.data import describe
+from raybs.data import describe, load_arrays
 from raybs.display import Display, duration, size
 from raybs.launch import DEVICES, Resources
+from raybs.options import parse_gpus, parse_seeds
 from raybs.plan import Plan, Request, make_plan, requests
 from raybs.store import Store, open_store
 
@@ -38,7 +39,7 @@ Examples:
   python -m raybs.sweep batch_size --seeds 5        seeds 0 to 4, with intervals
   python -m raybs.sweep far_enough --max-epochs 1   a smoke run: one epoch a phase
   python -m raybs.sweep my_sweep.py --local         your own file, without Ray
-  python -m raybs.sweep --prune                     delete what no sweep needs
+  python -m raybs.sweep --prune                     delete states nobody needs
 
 Interrupted? The same command goes on where it stopped.
 """
@@ -76,7 +77,7 @@ Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
 @click.option(
     "--prune",
     is_flag=True,
-    help="Delete rows and states that no sweep needs, neither of raybs nor of this "
+    help="Delete states that no sweep goes on from, neither of raybs nor of this "
     "results folder; with --plan only say how much.",
 )
 @click.option("--local", is_flag=True, help="Train in this process, without Ray.")
@@ -152,40 +153,45 @@ def main(
     from.
     """
     logging.basicConfig(format="%(message)s")
+    failures: Mapping[int, str] = {}
     try:
         if list_only:
             return say_sweeps()
+        gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
+        refuse_together("--local", local, address=address, workers=workers, **gpus)
+        refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
+        refuse_together("--prune", prune, names=names)
         if prune:
             return prune_store(open_store(results), dry_run=plan_only)
         if not names:
             raise ValueError(
                 f"Name a sweep: {', '.join(sweep_names())}; or see --help."
             )
-        if local and address:
-            raise ValueError("--local and --address exclude each other; leave one out.")
         resources = Resources(
-            workers=workers,
-            threads=threads,
+            num_workers=workers,
+            num_threads=threads,
             num_gpus=num_gpus,
             gpus_per_trial=parse_gpus(gpus_per_trial),
             device=device,
-            replicas=replicas,
+            num_replicas=replicas,
             address=address,
         )
         asked = find(names, seeds, max_epochs)
         store = open_store(results, create=not plan_only, missing_ok=plan_only)
         plan = plan_for(asked, store)
-        num_workers = 1 if local else resources.workers or os.cpu_count() or 1
+        num_workers = (
+            1 if local else workers or max((os.cpu_count() or 1) // threads, 1)
+        )
         say_plan(plan, num_workers)
         if plan_only:
             return
-        check_disk(plan, store, num_workers)
+        check_disk(plan, store, num_workers * replicas)
         write_sweeps(store, asked, failed={})
-        failures: Mapping[int, str] = {}
         if plan.stretches:
             failures = run(plan, store, resources, local)
             write_sweeps(store, asked, failed_states(plan, failures))
             store.compact_rows()
+        draw(store, list(asked), figures)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -193,7 +199,6 @@ def main(
         command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
         click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
         sys.exit(130)
-    draw(store, list(asked), figures)
     if failures:
         click.echo(f"{len(failures)} stretches failed; the same command tries again.")
         sys.exit(1)
@@ -205,51 +210,17 @@ def find(names: Sequence[str], seeds: str | None, max_epochs: int | None) -> Ask
     Raises:
         ValueError: A sweep, its configs or its seeds are not as they must be.
     """
-    asked = {}
+    asked: Asked = {}
     for given in dict.fromkeys(names):
         name, title, sweep = find_sweep(given)
+        if name in asked:
+            raise ValueError(f"Two sweeps are named '{name}': give one another name.")
         if max_epochs:
             sweep = truncated(sweep, max_epochs)
-        if seeds:
+        if seeds is not None:
             sweep = with_seeds(sweep, parse_seeds(seeds))
         asked[name] = (title, sweep, requests(sweep, describe))
     return asked
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read "5" as the seeds 0 to 4, and "0,3,7" as these.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or parts == ["0"]:
-        raise ValueError(
-            f"--seeds {text!r}: give how many (5 means 0 to 4), or a list: 0,3,7."
-        )
-    numbers = [int(part) for part in parts]
-    return numbers if len(numbers) > 1 else list(range(numbers[0]))
-
-
-def parse_gpus(text: str | None) -> float | None:
-    """Read a share of a GPU: "0", "1", "1/4" or "0.25".
-
-    Raises:
-        ValueError: It is another number, which Ray could not place.
-    """
-    if text is None:
-        return None
-    top, _, bottom = text.partition("/")
-    with contextlib.suppress(ValueError, ZeroDivisionError):
-        value = float(top) / float(bottom or 1)
-        if value in (0.0, 1.0):
-            return value
-        if 0 < value < 1 and abs(1 / value - round(1 / value)) < 0.01:
-            return 1 / round(1 / value)
-    raise ValueError(
-        f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "
-        "1/2, 1/3, 1/4, 1/8 or any other 1/n."
-    )
 
 
 def plan_for(asked: Asked, store: Store) -> Plan:
@@ -258,6 +229,18 @@ def plan_for(asked: Asked, store: Store) -> Plan:
     status = dict(zip(rows["state_key"], rows["status"], strict=True))
     found = [request for _, _, requested in asked.values() for request in requested]
     return make_plan(found, status, store.state_files().keys())
+
+
+def refuse_together(option: str, given: object, **others: object) -> None:
+    """Refuse options that would silently be ignored beside `option`.
+
+    Raises:
+        ValueError: One of `others` is given as well.
+    """
+    for name, value in others.items():
+        if given and value not in (None, ()):
+            flag = "a sweep" if name == "names" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} and {flag} exclude each other; leave one out.")
 
 
 def say_sweeps() -> None:
@@ -282,7 +265,7 @@ def say_plan(plan: Plan, num_workers: int) -> None:
     )
 
 
-def check_disk(plan: Plan, store: Store, num_workers: int) -> None:
+def check_disk(plan: Plan, store: Store, num_running: int) -> None:
     """Refuse a plan that does not fit on the disk.
 
     Raises:
@@ -290,9 +273,8 @@ def check_disk(plan: Plan, store: Store, num_workers: int) -> None:
     """
     if store.filesystem.type_name != "local":
         return
-    # Besides, every worker has an unfinished stretch: two states while one replaces
-    # another.
-    needed = plan.state_bytes + plan.row_bytes + 2 * num_workers * plan.largest_state
+    # Besides, every stretch under way has two states while one replaces the other.
+    needed = plan.state_bytes + plan.row_bytes + 2 * num_running * plan.largest_state
     free = shutil.disk_usage(store.root).free
     if needed > free:
         raise ValueError(
@@ -308,7 +290,7 @@ def run(
 
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
-        ValueError: The resources asked for are not there.
+        ValueError: A dataset is not as it must be, or resources are not there.
     """
     console = Console(file=sys.stdout, highlight=False)
     with stopping() as stop, Display(plan, console) as display:
@@ -316,7 +298,10 @@ def run(
             from raybs.local import run_local as launch
         else:
             from raybs.cluster import run_ray as launch
-        launch(plan, store, resources, on_event=display.on_event, stop=stop)
+        names = {stretch.config.dataset for stretch in plan.stretches}
+        datasets = {name: load_arrays(name) for name in names}
+        on_event = display.on_event
+        launch(plan, store, datasets, resources, on_event=on_event, stop=stop)
         if stop.is_set():
             raise KeyboardInterrupt
     return display.failures
@@ -361,41 +346,18 @@ def write_sweeps(store: Store, asked: Asked, failed: Mapping[str, str]) -> None:
             "trainer_version": TRAINER_VERSION,
             "fingerprints": {r.config.dataset: r.info.fingerprint for r in found},
             "failed": {key: why for key, why in failed.items() if key in wanted},
-            **sweep_to_json(sweep),
+            **asdict(sweep),
         }
         store.write_sweep(name, value)
 
 
 def prune_store(store: Store, *, dry_run: bool) -> None:
-    """Delete rows and states that neither this folder's sweeps nor raybs's own need."""
-    recorded = [sweep_from_json(value) for value in store.read_sweeps().values()]
-    seeds = {config.seed for sweep in recorded for config in sweep.configs} | {0}
-    own = [find_sweep(name)[2] for name in sweep_names()]
-    sweeps = recorded + [with_seeds(sweep, sorted(seeds)) for sweep in own]
-    needed = {
-        key for sweep in sweeps for r in requests(sweep, describe) for key in r.keys
-    }
-    plan = make_plan(
-        [request for sweep in sweeps for request in requests(sweep, describe)],
-        {},
-        set(),
-    )
-    forks = {s.keys[epoch] for s in plan.stretches for epoch in s.keep}
-    states = [
-        path
-        for key, paths in store.state_files().items()
-        for path in paths
-        if key not in (forks if path.startswith("states") else needed)
-    ]
-    rows = store.read_rows(["state_key"])["state_key"].to_pylist()
-    num_rows = sum(key not in needed for key in rows)
-    before = sum(store.num_bytes(folder) for folder in ("rows", "states", "rolling"))
+    """Delete states that no sweep needs, and say how much went, or would go."""
+    from raybs.prune import prune
+
+    num_files, num_bytes = prune(store, dry_run=dry_run)
     verb = "would go" if dry_run else "are gone"
-    if not dry_run:
-        store.delete(states)
-        store.compact_rows(needed.__contains__)
-        store.delete_leftovers()
-    click.echo(f"{len(states)} states and {num_rows} rows {verb}, of {size(before)}.")
+    click.echo(f"{num_files} states, {size(num_bytes)}, {verb}.")
 
 
 def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
@@ -406,4 +368,6 @@ def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
 
 
 if __name__ == "__main__":
+    # The packages beside this one, whatever the current folder holds by these names.
+    sys.path.insert(0, str(Path(__file__).parent.parent))
     main()

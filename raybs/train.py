@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -90,7 +91,7 @@ def train(
         if state.epoch in measured or not all(finite):
             rows = list(measure(state, init, data))
             for row, good in zip(rows, finite, strict=True):
-                if row is not None and not good:
+                if row and not good:
                     row["status"] = "diverged"
             if state.epoch not in measured:
                 pairs = zip(rows, finite, strict=True)
@@ -159,10 +160,14 @@ def make_step(configs: Sequence[TrainConfig], state: State) -> Step:
 def _plain_sgd_step(state: State) -> Step:
     device = state.weights[0].device
 
+    @lru_cache(maxsize=4)  # a copy to the device, so not in every step
+    def step_size(learning_rates: tuple[float, ...], batch_size: int) -> Tensor:
+        sizes = [-learning_rate / batch_size for learning_rate in learning_rates]
+        return torch.tensor(sizes, device=device).view(-1, 1, 1)
+
     def step(images: Tensor, labels: Tensor, learning_rates: Sequence[float]) -> None:
         # The step size goes into delta, so no gradient is ever materialized.
-        sizes = [-rate / labels.shape[1] for rate in learning_rates]
-        scale = torch.tensor(sizes, device=device).view(-1, 1, 1)
+        scale = step_size(tuple(learning_rates), labels.shape[1])
         activations = forward(state, images)
         top = loss_gradient(activations[-1], labels, scale)
         for layer, delta, inputs in backward(state, activations, top):

@@ -57,10 +57,13 @@ def carry(
     files = store.state_files()
     missing = _missing_epochs(stretches, store, files)
     state = _deepest_state(stretches, store, device, files, missing)
+    if state and state.epoch == stretches[0].start:
+        _keep_start(stretches, store, state, files)
     indices = {stretch.config: index for index, stretch in enumerate(stretches)}
     pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
     start = state.epoch if state else 0
     progress: Progress | None = None
+    seconds = 0.0  # since the last row
     saved_at = time.monotonic()
 
     def save() -> None:
@@ -71,20 +74,17 @@ def carry(
             return
         epoch = progress.state.epoch
         for replica, config in enumerate(progress.configs):
-            row = progress.rows[replica]
-            if row is not None and row["status"] == "diverged":
-                continue
-            stretch = stretches[indices[config]]
-            named = to_tensors(progress.state, replica)
-            path = store.write_state(
-                stretch.keys[epoch], *named, rolling=epoch not in stretch.keep
-            )
+            row, stretch = progress.rows[replica], stretches[indices[config]]
+            diverged = row is not None and row["status"] == "diverged"
+            kept, written = epoch in stretch.keep, []
+            if not diverged and (kept or epoch < stretch.stop):
+                key, named = stretch.keys[epoch], to_tensors(progress.state, replica)
+                written.append(store.write_state(key, *named, rolling=not kept))
             # The state saved to go on from half-way makes room for this one.
-            before = (files.pop(key, []) for key in stretch.keys[1:epoch])
-            store.delete(
-                p for paths in before for p in paths if p.startswith("rolling")
-            )
-            files[stretch.keys[epoch]] = [path]
+            first = stretch.start + (stretch.start in stretch.keep)
+            old = [p for key in stretch.keys[first:epoch] for p in files.pop(key, [])]
+            store.delete(path for path in old if path.startswith("rolling"))
+            files[stretch.keys[epoch]] = written
 
     try:
         for progress in train(
@@ -95,6 +95,7 @@ def carry(
             measured=missing,
         ):
             epoch = progress.state.epoch
+            seconds += progress.seconds / len(progress.configs)
             report = Report(epoch=epoch, test_accuracy={}, diverged=[])
             for config, row in zip(progress.configs, progress.rows, strict=True):
                 index = indices[config]
@@ -103,16 +104,18 @@ def carry(
                 if row is not None and (diverged or epoch in stretch.measure):
                     extras = {
                         "state_key": stretch.keys[epoch],
-                        "seconds": progress.seconds,
+                        "seconds": seconds,
                         "device": _device_name(device),
-                        "threads": torch.get_num_threads(),
-                        "replicas": len(stretches),
+                        "num_threads": torch.get_num_threads(),
+                        "num_replicas": len(stretches),
                         "torch_version": str(torch.__version__),
                     }
                     pending[index].append(row | extras)
                     report.test_accuracy[index] = row["test_accuracy"]
                 if diverged:
                     report.diverged.append(index)
+            if any(progress.rows):
+                seconds = 0.0
             due = time.monotonic() - saved_at > save_seconds
             kept = any(epoch in stretch.keep for stretch in stretches)
             if due or kept or report.diverged or epoch == stretches[0].stop:
@@ -122,6 +125,20 @@ def carry(
     except GeneratorExit:  # closed between two epochs: the state is whole
         save()
         raise
+
+
+def _keep_start(
+    stretches: Sequence[Stretch],
+    store: Store,
+    state: State,
+    files: Mapping[str, list[str]],
+) -> None:
+    """Make the state to start from one that stays, where others start from it too."""
+    for replica, stretch in enumerate(stretches):
+        key = stretch.keys[state.epoch]
+        stays = any(path.startswith("states") for path in files[key])
+        if state.epoch in stretch.keep and not stays:
+            store.write_state(key, *to_tensors(state, replica), rolling=False)
 
 
 def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, int]]:

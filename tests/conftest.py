@@ -61,12 +61,18 @@ def plan_of(configs: list[TrainConfig], store: Store, **fields: int) -> Plan:
     return make_plan(found, status, store.state_files().keys())
 
 
+def datasets(plan: Plan) -> dict[str, Arrays]:
+    """Read the datasets of `plan`, as a launcher takes them."""
+    names = {stretch.config.dataset for stretch in plan.stretches}
+    return {name: load_arrays(name) for name in names}
+
+
 def numbers(store: Store) -> list[dict[str, object]]:
     """All rows without what may differ between equal runs: time and pack size.
 
     NaN, which equals nothing, becomes "nan": everything else must be equal to the bit.
     """
-    rows = store.read_rows().drop_columns(["seconds", "replicas"]).to_pylist()
+    rows = store.read_rows().drop_columns(["seconds", "num_replicas"]).to_pylist()
     for row in rows:
         row.update({name: "nan" for name, value in row.items() if value != value})
         row.update({name: str(v) for name, v in row.items() if isinstance(v, list)})

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,13 @@ import analysis
 from analysis import article, frames, tables
 from analysis.__main__ import main
 from analysis.figures import figures
-from analysis.theme import color_of
+from analysis.theme import color_of, save
 from raybs.catalog import find_sweep, sweep_names
 from raybs.config import (
     TRAINER_VERSION,
     TrainSweep,
     label,
     state_keys,
-    sweep_to_json,
     with_seeds,
 )
 from raybs.store import Store
@@ -46,14 +46,14 @@ def row(key, epoch, accuracy, status="complete", **fields):
         "cosine_to_init": COSINES,
         "seconds": 1.5,
         "device": "cpu",
-        "threads": 1,
+        "num_threads": 1,
         "torch_version": "2",
         "status": status,
     } | fields
 
 
 def record(store: Store, name: str, sweep: TrainSweep, failed=None, **fields):
-    value = sweep_to_json(sweep) | {
+    value = asdict(sweep) | {
         "title": f"About {name}.",
         "trainer_version": TRAINER_VERSION,
         "fingerprints": dict.fromkeys((c.dataset for c in sweep.configs), "f"),
@@ -177,6 +177,18 @@ def test_a_window_shows_the_last_epochs_counted_from_its_start():
     assert one[one["label"] == "long"]["epoch"].tolist() == [0, 1, 2]
 
 
+def test_a_divergence_is_shown_where_the_window_has_it(store, subset):
+    config = subset.config((64, 0.1, 6))
+    record(store, "one", TrainSweep(configs=(config,), last_epochs=4))
+    keys = state_keys(config, "f")
+    rows = [row(keys[k], k, 0.5) for k in range(5)]
+    store.write_rows([*rows, row(keys[5], 5, 0.5, status="diverged")])
+    history = analysis.load(store).history
+    assert frames.divergences(history)["epoch"].tolist() == [3]
+    curves = frames.curves(history)
+    assert sorted(set(curves["epoch"])) == [0, 1, 2]
+
+
 def test_a_summary_is_mean_and_t_interval_over_seeds():
     long = pd.DataFrame(
         {"label": "a", "epoch": 1, "seed": [0, 1, 2], "value": [1.0, 2.0, 6.0]}
@@ -289,6 +301,21 @@ def test_the_command_draws_files_that_need_no_network(written, tmp_path):
     assert (tmp_path / "out/one/curves.png").read_bytes()[1:4] == b"PNG"
     assert "(diverged at epoch 2)" in (tmp_path / "out/one/curves.svg").read_text()
     assert GOOD in (tmp_path / "out/one/table.md").read_text()
+
+
+def test_an_unchanged_chart_is_not_rendered_again_and_a_changed_one_is(
+    written, tmp_path
+):
+    [chart, _] = charts(written)
+    save(chart, tmp_path, "c")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("c.*")}
+    save(chart, tmp_path, "c")
+    assert all(path.stat().st_mtime_ns == before[path] for path in before)
+    save(chart.properties(title="other"), tmp_path, "c")
+    assert all(path.stat().st_mtime_ns > before[path] for path in before)
+    (tmp_path / "c.png").unlink()
+    save(chart.properties(title="other"), tmp_path, "c")
+    assert (tmp_path / "c.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ PLACEMENT = """
     from raybs import cluster
     from raybs.launch import Resources
     from raybs.plan import make_plan, requests
-    from raybs.data import describe
+    from raybs.data import describe, load_arrays
     from raybs.catalog import find_sweep
     from raybs.store import open_store
 
@@ -181,8 +181,10 @@ PLACEMENT = """
     found = requests(find_sweep("mine.py")[2], describe)
     plan = make_plan(found, {}, set())
     options = json.loads(sys.argv[1])
+    names = {stretch.config.dataset for stretch in plan.stretches}
+    datasets = {name: load_arrays(name) for name in names}
     cluster.run_ray(
-        plan, open_store("results", create=True), Resources(**options),
+        plan, open_store("results", create=True), datasets, Resources(**options),
         on_event=lambda event: None, stop=threading.Event(),
     )
 """
@@ -204,7 +206,7 @@ def places(**options):
 def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
     """Four logical GPUs: what Ray assigns is tested, the training is on the CPU."""
     sweep_file()
-    found = places(num_gpus=4, workers=4, gpus_per_trial=0.5, device="cpu")
+    found = places(num_gpus=4, num_workers=4, gpus_per_trial=0.5, device="cpu")
     assert all(len(place["gpus"]) == 1 for place in found)
     assert len({place["gpus"][0] for place in found}) > 1
     assert {place["device"] for place in found} == {"cpu"}
@@ -220,14 +222,14 @@ def test_more_than_there_is_is_refused(sweep_file):
     from raybs.cluster import trial_resources
 
     with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
-        trial_resources(Resources(threads=2), {"CPU": 1.0})
+        trial_resources(Resources(num_threads=2), {"CPU": 1.0})
 
 
 @pytest.mark.parametrize(
     ("resources", "cluster", "slots", "gpu"),
     [
         (Resources(), {"CPU": 8.0}, 8, 0),
-        (Resources(threads=3), {"CPU": 8.0}, 2, 0),
+        (Resources(num_threads=3), {"CPU": 8.0}, 2, 0),
         (Resources(), {"CPU": 8.0, "GPU": 4.0}, 4, 1),
         (Resources(gpus_per_trial=1 / 3), {"CPU": 99.0, "GPU": 2.0}, 6, 1 / 3),
         (Resources(device="cpu"), {"CPU": 8.0, "GPU": 4.0}, 8, 0),

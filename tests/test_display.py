@@ -79,6 +79,12 @@ def test_failures_are_shown_as_they_happen_and_kept():
     assert "starting again: 10 @ 0.1 x 10, seed 0: worker died" in text
 
 
+def test_square_brackets_in_a_message_are_no_markup():
+    message = "[enforce fail at alloc_cpu.cpp:114] and [/tmp/a]"
+    text, _ = shown([Event(kind="failed", index=1, message=message)])
+    assert message in text
+
+
 def test_a_terminal_shows_a_bar_and_a_line_per_running_stretch():
     text, _ = shown(
         [

@@ -1,6 +1,6 @@
 import threading
 
-from conftest import numbers, plan_of
+from conftest import datasets, numbers, plan_of
 
 from raybs import local
 from raybs.launch import Event, Resources
@@ -10,7 +10,7 @@ from raybs.local import run_local
 def run(plan, store, **options):
     events: list[Event] = []
     options = {"on_event": events.append, "stop": threading.Event()} | options
-    run_local(plan, store, Resources(), **options)
+    run_local(plan, store, datasets(plan), Resources(), **options)
     return events
 
 
@@ -84,12 +84,15 @@ def test_replicas_of_equal_shape_run_side_by_side(store, subset):
     run_local(
         plan,
         store,
-        Resources(replicas=2),
+        datasets(plan),
+        Resources(num_replicas=2),
         on_event=lambda event: None,
         stop=threading.Event(),
     )
     sizes = sorted(
-        row["replicas"] for row in store.read_rows().to_pylist() if row["epoch"] == 1
+        row["num_replicas"]
+        for row in store.read_rows().to_pylist()
+        if row["epoch"] == 1
     )
     assert sizes == [1, 1, 2, 2]
     assert plan_of([*configs, other], store).stretches == ()

@@ -1,5 +1,6 @@
 """Plans against counts from the article and against a slow twin that simulates them."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_finished_plan_leaves_nothing_and_a_longer_one_goes_on_from_it(sweep):
 def test_the_frontier_gives_every_stretch_once_and_parents_before_children(sweep, num):
     made = plan(sweep)
     frontier, done, running = Frontier(made), set(), []
-    while frontier.num_waiting or running:
+    while frontier.ready or running:
         if taken := frontier.take(num):
             assert len({made.stretches[i].shape for i in taken}) == 1
             assert all(made.stretches[i].parent in {None, *done} for i in taken)
@@ -160,7 +161,6 @@ def test_dropping_a_stretch_drops_all_behind_it():
     frontier = Frontier(made)
     [root] = frontier.take()
     assert len(frontier.drop(root)) == len(made.stretches) - 1
-    assert frontier.num_waiting == 0
     assert frontier.take() == []
 
 
@@ -177,9 +177,9 @@ def test_a_diverged_path_is_done():
 
 def test_stretches_go_to_workers_as_json():
     made = make_plan(requests(find_sweep("recovery")[2], describe), {}, set())
-    assert [stretch_from_json(stretch_to_json(s)) for s in made.stretches] == list(
-        made.stretches
-    )
+    for stretch in made.stretches:
+        text = json.dumps(stretch_to_json(stretch))
+        assert stretch_from_json(json.loads(text)) == stretch
 
 
 def test_states_have_the_bytes_of_their_tensors():

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,8 +15,9 @@ from click.testing import CliRunner
 from conftest import Subset, numbers
 
 import raybs.sweep
+from raybs.options import parse_gpus, parse_seeds
 from raybs.store import FORMAT, open_store
-from raybs.sweep import main, parse_gpus, parse_seeds
+from raybs.sweep import main
 
 FILE = '''"""Two rates side by side.
 
@@ -127,18 +129,25 @@ def test_max_epochs_is_a_smoke_run_of_the_same_sweep(here, subset):
     assert sorted(row["epoch"] for row in rows) == [0, 1, 1]
 
 
-def test_prune_deletes_what_no_sweep_needs(here, subset):
+def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
     call(write(subset, "a.py", rates=(0.1,)), "--local")
     call(write(subset, "b.py", rates=(0.2,)), "--local")
     (here / "results/sweeps/b.json").unlink()
-    (here / "results/states/left-0.safetensors.1.tmp").write_bytes(b"half")
+    left = here / "results/states/left-0.safetensors.1.tmp"
+    new = here / "results/states/new-0.safetensors.1.tmp"
+    for path in (left, new):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
     before = numbers(open_store("results"))
-    assert "1 states and 2 rows would go" in call("--prune", "--plan")
+    assert "2 states" in call("--prune", "--plan")
+    assert left.exists()
+    assert "are gone" in call("--prune")
     assert numbers(open_store("results")) == before
-    assert "1 states and 2 rows are gone" in call("--prune")
-    assert len(numbers(open_store("results"))) == 3
-    assert len(list((here / "results/states").iterdir())) == 1
+    assert not left.exists()
+    assert new.exists()  # its writer may live
+    assert len(list((here / "results/states").glob("*.safetensors"))) == 1
     assert "all stored" in call("a.py", "--local")
+    assert "all stored" in call("b.py", "--local")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +169,12 @@ def test_prune_deletes_what_no_sweep_needs(here, subset):
         (["recovery", "--results", "mine.py/results"], "cannot be used"),
         (["recovery", "--results", "s4://bucket"], "cannot be used"),
         (["--prune", "--results", "nowhere"], "no format.json"),
+        (["recovery", "--prune"], "--prune and a sweep exclude"),
+        (["recovery", "--local", "--workers", 2], "--local and --workers exclude"),
+        (["recovery", "--address", "auto", "--num-gpus", 0], "exclude each other"),
+        (["recovery", "--seeds", ""], "--seeds ''"),
+        (["mine.py", "recovery.py"], "is a sweep of raybs"),
+        (["mine.py", "./mine.py"], "Two sweeps are named 'mine'"),
     ],
 )
 def test_a_wrong_request_is_exit_2_with_a_word_of_help(here, subset, arguments, words):
@@ -190,6 +205,36 @@ def test_a_wrong_sweep_file_is_exit_2_with_its_reason(here, text, words):
     output = call("wrong.py", status=2)
     assert words in output
     assert "wrong.py" in output
+
+
+def test_a_file_may_define_what_it_likes_and_need_not_say_what_it_is(here, subset):
+    text = Path(write(subset)).read_text().split('"""')[2]
+    defined = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    defined += "@dataclass\nclass Mine:\n    size: int\n"
+    Path("mine.py").write_text('"""  """\n' + defined + text)
+    assert "2 trials ask for 4 epochs" in call("mine.py", "--plan")
+
+
+def test_folders_named_as_our_packages_do_not_hide_them(here, subset):
+    write(subset)
+    Path("sweeps.py").write_text("")
+    Path("analysis").mkdir()
+    Path("analysis/__init__.py").write_text("")
+    with started("mine.py", "--local") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert Path("results/figures/mine/curves.png").exists()
+
+
+def test_a_figures_folder_that_cannot_be_written_is_exit_2(here, subset):
+    output = call(write(subset), "--local", "--figures", "mine.py/x", status=2)
+    assert "mine.py" in output
+    assert "all stored" in call("mine.py", "--local")
+
+
+def test_a_device_that_is_not_there_is_exit_2(here, subset):
+    output = call(write(subset), "--local", "--device", "mps", status=2)
+    assert "--device mps" in output
 
 
 def test_a_batch_larger_than_the_data_is_exit_2(here, subset):

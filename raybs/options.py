@@ -1,0 +1,39 @@
+"""Values of command-line options that click does not know."""
+
+import contextlib
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read "5" as the seeds 0 to 4, and "0,3,7" as these.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or parts == ["0"]:
+        raise ValueError(
+            f"--seeds {text!r}: give how many (5 means 0 to 4), or a list: 0,3,7."
+        )
+    numbers = [int(part) for part in parts]
+    return numbers if len(numbers) > 1 else list(range(numbers[0]))
+
+
+def parse_gpus(text: str | None) -> float | None:
+    """Read a share of a GPU: "0", "1", "1/4" or "0.25".
+
+    Raises:
+        ValueError: It is another number, which Ray could not place.
+    """
+    if text is None:
+        return None
+    top, _, bottom = text.partition("/")
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        value = float(top) / float(bottom or 1)
+        if value in (0.0, 1.0):
+            return value
+        if 0 < value < 1 and abs(1 / value - round(1 / value)) < 0.01:
+            return 1 / round(1 / value)
+    raise ValueError(
+        f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "
+        "1/2, 1/3, 1/4, 1/8 or any other 1/n."
+    )

@@ -1,0 +1,56 @@
+"""Delete stored states that no sweep needs."""
+
+from collections.abc import Iterator
+
+from raybs.catalog import find_sweep, sweep_names
+from raybs.config import TrainSweep, state_keys, sweep_from_json, with_seeds
+from raybs.data import describe
+from raybs.store import Store
+
+
+def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
+    """Delete states that neither the sweeps of raybs nor those of `store` go on from.
+
+    These are all but forks and ends; a rolling state stays while its path misses rows.
+    Rows stay: they are small, and they are the results. Returns how many files go, or
+    would go, and their bytes.
+    """
+    rows = store.read_rows(["state_key", "status"]).to_pydict()
+    status = dict(zip(rows["state_key"], rows["status"], strict=True))
+    followers: dict[str, set[str]] = {}
+    ends, unfinished = set(), set()
+    for keys, measured in _paths(store):
+        ends.add(keys[-1])
+        for key, follower in zip(keys, keys[1:], strict=False):
+            followers.setdefault(key, set()).add(follower)
+        found = [status.get(keys[epoch]) for epoch in measured]
+        if None in found and "diverged" not in found:
+            unfinished.update(keys)
+    kept = ends | {key for key, after in followers.items() if len(after) > 1}
+    gone = store.leftovers()
+    for key, paths in store.state_files().items():
+        for path in paths:
+            if key not in (kept if path.startswith("states") else unfinished):
+                gone.append(path)
+    num_bytes = sum(size for path, size in store.sizes().items() if path in set(gone))
+    if not dry_run:
+        store.delete(gone)
+    return len(gone), num_bytes
+
+
+def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
+    """Yield state keys and measured epochs of every trial that somebody may ask for."""
+    seeds = {0}
+    for value in store.read_sweeps().values():
+        sweep = sweep_from_json(value)
+        for config in sweep.configs:
+            # As recorded: the file of the dataset may be gone, or be another one now.
+            fingerprint = value["fingerprints"][config.dataset]
+            keys = state_keys(config, fingerprint, value["trainer_version"])
+            yield keys, sweep.measured(config)
+            seeds.add(config.seed)
+    own: list[TrainSweep] = [find_sweep(name)[2] for name in sweep_names()]
+    for sweep in own:
+        for config in with_seeds(sweep, sorted(seeds)).configs:
+            fingerprint = describe(config.dataset).fingerprint
+            yield state_keys(config, fingerprint), sweep.measured(config)
