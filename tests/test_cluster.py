@@ -214,15 +214,13 @@ def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
     assert numbers(open_store("results")) == expected
 
 
-def test_more_than_there_is_is_refused(sweep_file):
-    sweep_file()
-    output = call("--num-gpus", "1", "--workers", "1", "--threads", "1",
-                  "--gpus-per-trial", "0", status=0)  # fmt: skip
-    assert "complete" in output
+def test_more_than_there_is_is_refused():
     from raybs.cluster import trial_resources
 
     with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
         trial_resources(Resources(num_threads=2), {"CPU": 1.0})
+    with pytest.raises(ValueError, match="Ray finds no GPU"):
+        trial_resources(Resources(device="cuda"), {"CPU": 1.0})
 
 
 @pytest.mark.parametrize(
