@@ -77,7 +77,7 @@ class Display:
         if event.kind != "restarted":
             self.running.pop(event.index, None)
             self.done[event.index] = 1.0
-        if event.kind == "finished":
+        if event.kind == "finished" and not stretch.goes_on:
             self._plain_line(event)
         elif event.kind == "failed":
             self.failures[event.index] = event.message
@@ -137,9 +137,10 @@ class Display:
         self.line_at = now
         fraction, epochs, left = self._totals()
         stretch = self.plan.stretches[event.index]
-        what = f"epoch {event.epoch} of {stretch.stop}"
+        last = stretch.config.num_epochs
+        what = f"epoch {event.epoch} of {last}"
         if event.kind == "finished":
-            what = f"epoch {stretch.stop} of {stretch.stop}, finished"
+            what = f"epoch {stretch.stop} of {last}, finished"
         elif event.test_accuracy is not None:
             what += f", test accuracy {100 * event.test_accuracy:.2f} %"
         done = f"{fraction:4.0%}, {epochs} of {self.plan.to_train} epochs"
@@ -160,7 +161,8 @@ class Display:
             accuracy = ""
             if event.test_accuracy is not None:
                 accuracy = f"test accuracy {100 * event.test_accuracy:.2f} %"
-            epoch = f"epoch {max(event.epoch, stretch.start)} of {stretch.stop}"
+            last = stretch.config.num_epochs
+            epoch = f"epoch {max(event.epoch, stretch.start)} of {last}"
             lines.add_row(Text(self._name(index)), epoch, accuracy)
         return Group(overall, lines)
 

@@ -39,7 +39,8 @@ class Stretch:
     """Consecutive epochs of one path, trained by one worker: epochs start + 1 to stop.
 
     `measure` are the epochs whose rows are missing (`start` itself may be one), `keep`
-    the epochs whose states stay; `parent` is the index in the plan of the stretch that
+    the epochs whose states stay; with `goes_on` a single stretch follows, which needs
+    the last state for a while. `parent` is the index in the plan of the stretch that
     ends where this one starts. `seconds` is its estimated cost, `remaining` that of the
     longest chain of stretches that starts with it.
     """
@@ -50,6 +51,7 @@ class Stretch:
     stop: int
     measure: frozenset[int]
     keep: frozenset[int]
+    goes_on: bool
     parent: int | None
     seconds: float
     remaining: float = 0.0
@@ -278,8 +280,11 @@ def _cut(
     """Cut branches at their forks, in an order in which parents come first."""
     pieces: list[tuple[Request, int, int, int | None]] = []
     ending: dict[str, int] = {}
-    for branch in branches:
-        bounds = sorted({branch.start, branch.stop, *branch.forks})
+    costs = [_seconds(b.request, b.start, b.stop, b.stop - b.start) for b in branches]
+    longest = max(STRETCH_SECONDS, sum(costs) / MAX_BREAKS)
+    for branch, cost in zip(branches, costs, strict=True):
+        breaks = _breaks(branch, longest) if cost > longest else []
+        bounds = sorted({branch.start, branch.stop, *branch.forks, *breaks})
         for start, stop in zip(bounds, bounds[1:], strict=False):
             ending[branch.request.keys[stop]] = len(pieces)
             parent = ending.get(branch.request.keys[start])
@@ -291,10 +296,8 @@ def _cut(
     measures: list[frozenset[int]] = []
     for request, start, stop, _ in pieces:
         epochs = {k for k in range(start + 1, stop + 1) if request.keys[k] in missing}
-        if at_start.pop(
-            request.keys[start], None
-        ):  # the first to start here measures it
-            epochs.add(start)
+        if at_start.pop(request.keys[start], None):
+            epochs.add(start)  # the first to start here measures it
         measures.append(frozenset(epochs))
     seconds = [
         _seconds(request, start, stop, len(measure))
@@ -305,9 +308,7 @@ def _cut(
         if parent is not None:
             chain = seconds[parent] + remaining[index]
             remaining[parent] = max(remaining[parent], chain)
-    # The state before a piece stays too if others need it: it may be a rolling one.
-    kept = ends | starting.keys()
-    shared = ends | {key for key, num in starting.items() if num > 1}
+    kept = ends | {key for key, num in starting.items() if num > 1}
     return [
         Stretch(
             config=request.config,
@@ -315,17 +316,35 @@ def _cut(
             start=start,
             stop=stop,
             measure=measures[index],
+            # The state at the start too: it may be a rolling one.
             keep=frozenset(
-                k
-                for k in range(max(start, 1), stop + 1)
-                if request.keys[k] in (kept if k > start else shared)
+                k for k in range(max(start, 1), stop + 1) if request.keys[k] in kept
             ),
+            goes_on=stop > start and request.keys[stop] in starting,
             parent=parent,
             seconds=seconds[index],
             remaining=remaining[index],
         )
         for index, (request, start, stop, parent) in enumerate(pieces)
     ]
+
+
+def _breaks(branch: _Branch, longest: float) -> list[int]:
+    """Return the epochs after which another worker may go on, `longest` seconds apart."""
+    config, info = branch.request.config, branch.request.info
+    epochs = path(config)
+    cost = {
+        size: _epoch_seconds(config.hidden, config.optimizer, info, size)
+        + _measuring_seconds(config.hidden, info)
+        for size in {phase.batch_size for phase in config.phases}
+    }
+    breaks, seconds = [], 0.0
+    for epoch in range(branch.start + 1, branch.stop):
+        seconds += cost[epochs[epoch - 1][0]]
+        if seconds >= longest:
+            breaks.append(epoch)
+            seconds = 0.0
+    return breaks
 
 
 def _seconds(request: Request, start: int, stop: int, num_measured: int) -> float:
@@ -339,6 +358,12 @@ def _seconds(request: Request, start: int, stop: int, num_measured: int) -> floa
 # The cost model: one thread of a two-core x86-64 machine with AVX-512. Its ratios order
 # the stretches; the absolute values are a first guess, which the display corrects as it
 # goes.
+STRETCH_SECONDS = 60.0
+"""Estimated length of a stretch: three paths on two workers end together, nearly."""
+
+MAX_BREAKS = 300
+"""Long plans have longer stretches: each is a Tune trial, whose number costs time."""
+
 FLOPS = 100e9
 BANDWIDTH = 65e9
 STEP_OVERHEAD = 30e-6

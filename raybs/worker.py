@@ -77,7 +77,7 @@ def carry(
             row, stretch = progress.rows[replica], stretches[indices[config]]
             diverged = row is not None and row["status"] == "diverged"
             kept, written = epoch in stretch.keep, []
-            if not diverged and (kept or epoch < stretch.stop):
+            if not diverged and (kept or epoch < stretch.stop or stretch.goes_on):
                 key, named = stretch.keys[epoch], to_tensors(progress.state, replica)
                 written.append(store.write_state(key, *named, rolling=not kept))
             # The state saved to go on from half-way makes room for this one.

@@ -11,6 +11,7 @@ from raybs.catalog import find_sweep, sweep_names
 from raybs.config import Phase, TrainConfig, TrainSweep, canonical, with_seeds
 from raybs.data import DatasetInfo, describe
 from raybs.plan import (
+    STRETCH_SECONDS,
     Frontier,
     make_plan,
     requests,
@@ -90,6 +91,8 @@ def test_a_plan_gets_every_missing_row_and_trains_nothing_needless(sweep, data):
         measured += [stretch.keys[k] for k in stretch.measure]
         assert all(stretch.start <= k <= stretch.stop for k in stretch.measure)
         existing |= {stretch.keys[k] for k in stretch.keep}
+        if stretch.goes_on:
+            existing.add(stretch.keys[stretch.stop])
     wanted = {r.keys[k] for r in found for k in r.measured} - rows.keys()
     assert sorted(measured) == sorted(wanted)
     # The slow twin: for each missing row, all epochs back to a stored state.
@@ -139,6 +142,26 @@ def test_the_frontier_gives_every_stretch_once_and_parents_before_children(sweep
         done.add(index)
         frontier.finish(index)
     assert done == set(range(len(made.stretches)))
+
+
+def test_long_paths_are_cut_so_that_workers_end_together():
+    sweep = find_sweep("lr_compensation")[2]
+    made = make_plan(requests(sweep, describe), {}, set())
+    assert all(stretch.seconds < 2 * STRETCH_SECONDS for stretch in made.stretches)
+    assert sum(len(stretch.keep) for stretch in made.stretches) == 3  # only the ends
+    for num_workers in (1, 2, 3):
+        frontier, free, ends = Frontier(made), [0.0] * num_workers, []
+        while frontier.ready or ends:
+            if frontier.ready and free:
+                now = free.pop(0)
+                [index] = frontier.take()
+                ends.append((now + made.stretches[index].seconds, index))
+                continue
+            ends.sort()
+            now, index = ends.pop(0)
+            frontier.finish(index)
+            free = [max(now, time) for time in (*free, now)]
+        assert now < made.makespan(num_workers) + STRETCH_SECONDS
 
 
 def test_the_longest_chain_goes_first():
