@@ -330,7 +330,7 @@ def _cut(
 
 
 def _breaks(branch: _Branch, longest: float) -> list[int]:
-    """Return the epochs after which another worker may go on, `longest` seconds apart."""
+    """Return the epochs after which another worker may go on, in equal costs."""
     config, info = branch.request.config, branch.request.info
     epochs = path(config)
     cost = {
