@@ -29,7 +29,7 @@ def training_curves(
             summary[summary["metric"] == metric],
             diverged,
             batch_sizes,
-            alt.X("epoch:Q").title(x_title),
+            epoch_axis(x_title),
             _y_axis(values[values["metric"] == metric]["value"], metric, axis),
         )
         for metric, axis in METRICS.items()
@@ -80,6 +80,12 @@ def lines(
     return layers
 
 
+def epoch_axis(title: str = "epoch") -> alt.X:
+    """Return the x axis: epochs are whole numbers."""
+    whole = "datum.value % 1 ? '' : datum.label"
+    return alt.X("epoch:Q").title(title).axis(tickMinStep=1, labelExpr=whole)
+
+
 def legend_names(batch_sizes: dict[str, int], diverged: pd.DataFrame) -> dict[str, str]:
     """Return what the legend says of each label: where it diverged, if it did."""
     epochs = diverged.groupby("label")["epoch"].min().to_dict()
@@ -103,7 +109,9 @@ def _panel(
     layers = lines(values, summary, batch_sizes, names, x, y)
     if len(diverged):
         color, _ = label_scales(batch_sizes, names)
-        cross = alt.Chart(diverged).mark_point(shape="cross", size=120, angle=45)
+        cross = alt.Chart(diverged).mark_point(
+            shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2.5
+        )
         tooltip = ["label:N", "epoch:Q"]
         at_bottom = alt.value(HEIGHT - 8)
         layers.append(cross.encode(x=x, y=at_bottom, color=color, tooltip=tooltip))
@@ -119,7 +127,8 @@ def _y_axis(values: "pd.Series[float]", metric: str, title: str) -> alt.Y:
     domain = [float(values.min()), float(values.max())]
     digits = (1, 2, 5) if domain[1] > 10 * domain[0] else range(1, 10)
     ticks = [digit * 10.0**power for power in range(-9, 4) for digit in digits]
-    axis = alt.Axis(values=[t for t in ticks if domain[0] <= t <= domain[1]])
+    inside = [tick for tick in ticks if domain[0] <= tick <= domain[1]]
+    axis = alt.Axis(values=inside) if len(inside) > 2 else alt.Axis(tickCount=5)
     scale = alt.Scale(type="log", domain=domain, clamp=True, nice=False)
     return alt.Y("value:Q", title=title, scale=scale, axis=axis)
 

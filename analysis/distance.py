@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from analysis.curves import legend_names, lines, subtitle
+from analysis.curves import epoch_axis, legend_names, lines, subtitle
 from analysis.theme import HEIGHT, WIDTH
 
 
@@ -20,7 +20,6 @@ def distance_from_init(
     article, "Getting Far Enough" (SGD) and "ADAM vs SGD" (Adam).
     """
     names = legend_names(batch_sizes, diverged)
-    x = alt.X("epoch:Q", title="epoch")
     y = alt.Y("value:Q", title="weight distance from init (L2)")
     panels = [
         alt.layer(
@@ -29,7 +28,7 @@ def distance_from_init(
                 summary[summary["panel"] == panel],
                 batch_sizes,
                 names,
-                x,
+                epoch_axis(),
                 y,
             )
         ).properties(width=WIDTH, height=HEIGHT, title=panel)

@@ -264,6 +264,12 @@ class PassOn(tune.Callback):
         """Pass on to `packs`."""
         self.packs = packs
 
+    def on_trial_start(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """Say that a worker has the pack."""
+        self.packs.by_trial[trial.trial_id].start()
+
     def on_trial_result(
         self,
         iteration: int,

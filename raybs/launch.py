@@ -54,14 +54,17 @@ class Pack:
     def __init__(
         self, frontier: Frontier, indices: list[int], on_event: OnEvent
     ) -> None:
-        """Start the stretches at `indices`, taken from `frontier`."""
+        """Hold the stretches at `indices`, taken from `frontier`."""
         self.frontier = frontier
         self.indices = list(indices)
         self.on_event = on_event
         self.diverged: set[int] = set()
         self.stretches = [frontier.plan.stretches[index] for index in indices]
-        for index in indices:
-            on_event(Event(kind="started", index=index))
+
+    def start(self) -> None:
+        """Say that a worker has them."""
+        for index in self.indices:
+            self.on_event(Event(kind="started", index=index))
 
     def report(self, report: "Report") -> None:
         """Pass on one epoch."""

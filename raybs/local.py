@@ -40,6 +40,7 @@ def run_local(
     frontier = Frontier(plan)
     while not stop.is_set() and (indices := frontier.take(resources.num_replicas)):
         pack = Pack(frontier, indices, on_event)
+        pack.start()
         dataset = pack.stretches[0].config.dataset
         try:
             if dataset not in loaded:
