@@ -4,12 +4,11 @@ No Ray and no torch: a plan is a function of configs and of what the store holds
 """
 
 import heapq
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from raybs.config import (
@@ -20,8 +19,15 @@ from raybs.config import (
     path,
     state_keys,
 )
+from raybs.cost import epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
 from raybs.store import ROW_BYTES
+
+STRETCH_SECONDS = 60.0
+"""Estimated length of a stretch: three paths on two workers end together, nearly."""
+
+MAX_BREAKS = 300
+"""Long plans have longer stretches: each is a Tune trial, whose number costs time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +195,6 @@ def make_plan(
     )
 
 
-def state_bytes(config: TrainConfig, info: DatasetInfo) -> int:
-    """Return the bytes of one stored state: float32 weights, biases and moments."""
-    moments = {"sgd": 1 if config.momentum else 0, "adam": 2, "adamw": 2}
-    return 4 * _num_parameters(config.hidden, info) * (1 + moments[config.optimizer])
-
-
 class Frontier:
     """The stretches of a plan whose start exists, longest remaining chain first."""
 
@@ -334,8 +334,7 @@ def _breaks(branch: _Branch, longest: float) -> list[int]:
     config, info = branch.request.config, branch.request.info
     epochs = path(config)
     cost = {
-        size: _epoch_seconds(config.hidden, config.optimizer, info, size)
-        + _measuring_seconds(config.hidden, info)
+        size: epoch_seconds(config, size, info) + measuring_seconds(config, info)
         for size in {phase.batch_size for phase in config.phases}
     }
     breaks, seconds = [], 0.0
@@ -350,45 +349,5 @@ def _breaks(branch: _Branch, longest: float) -> list[int]:
 def _seconds(request: Request, start: int, stop: int, num_measured: int) -> float:
     config, info = request.config, request.info
     sizes = Counter(size for size, _ in path(config)[start:stop])
-    setup = (config.hidden, config.optimizer, info)
-    training = sum(n * _epoch_seconds(*setup, size) for size, n in sizes.items())
-    return training + num_measured * _measuring_seconds(config.hidden, info)
-
-
-# The cost model: one thread of a two-core x86-64 machine with AVX-512. Its ratios order
-# the stretches; the absolute values are a first guess, which the display corrects as it
-# goes.
-STRETCH_SECONDS = 60.0
-"""Estimated length of a stretch: three paths on two workers end together, nearly."""
-
-MAX_BREAKS = 300
-"""Long plans have longer stretches: each is a Tune trial, whose number costs time."""
-
-FLOPS = 100e9
-BANDWIDTH = 65e9
-STEP_OVERHEAD = 30e-6
-
-
-@cache
-def _epoch_seconds(
-    hidden: tuple[int, ...], optimizer: str, info: DatasetInfo, batch_size: int
-) -> float:
-    parameters = _num_parameters(hidden, info)
-    # Weights are read forward and backward, then read and written by the update.
-    passes = {"sgd": 4, "adam": 22, "adamw": 22}[optimizer]
-    num_steps = math.ceil(info.num_samples / batch_size)
-    per_step = STEP_OVERHEAD + passes * 4 * parameters / BANDWIDTH
-    return num_steps * per_step + 6 * parameters * info.num_samples / FLOPS
-
-
-@cache
-def _measuring_seconds(hidden: tuple[int, ...], info: DatasetInfo) -> float:
-    # An exact forward pass over the training set and the test set (a sixth, as in
-    # MNIST).
-    return 2 * _num_parameters(hidden, info) * info.num_samples * 7 / 6 / FLOPS
-
-
-@cache
-def _num_parameters(hidden: tuple[int, ...], info: DatasetInfo) -> int:
-    sizes = (info.num_features, *hidden, info.num_classes)
-    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    training = sum(n * epoch_seconds(config, b, info) for b, n in sizes.items())
+    return training + num_measured * measuring_seconds(config, info)

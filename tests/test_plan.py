@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from raybs.catalog import find_sweep, sweep_names
 from raybs.config import Phase, TrainConfig, TrainSweep, canonical, with_seeds
+from raybs.cost import state_bytes
 from raybs.data import DatasetInfo, describe
 from raybs.plan import (
     STRETCH_SECONDS,
     Frontier,
     make_plan,
     requests,
-    state_bytes,
     stretch_from_json,
     stretch_to_json,
 )
