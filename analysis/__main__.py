@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
+from raybs.config import check_record
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -43,12 +44,15 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
     logging.basicConfig(format="%(message)s")
     try:
         store = open_store(results)
-        known = sorted(store.read_sweeps())
+        known = sorted(store.read_sweeps(check_record))
         if not known:
             raise ValueError(
                 f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"
             )
         draw_sweeps(store, names or known, figures)
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.stdout = None  # no second complaint at exit
+        sys.exit(130)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -72,7 +76,7 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
         print_table(table, f"{name}: {found.trials['title'].iloc[0]}")
         folder = top / name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "table.md").write_text(tables.to_markdown(table))
+        (folder / "table.md").write_text(tables.to_markdown(table), "utf-8")
         charts = charts_of(found)
         if not charts:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
@@ -83,8 +87,9 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
 
 def print_table(table: pd.DataFrame, title: str) -> None:
     """Print accuracy and distances, then norms and cosines: both fit a terminal."""
-    wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
-    console = Console(highlight=False, width=wide)
+    console = Console(highlight=False)
+    if not console.is_terminal or console.width < 80:  # cut lines are worse than long
+        console.width = 120
     console.print(Text(f"\n{title}", "bold"))
     console.print("Ours, and the article's in brackets:")
     for columns in (list(table.columns[:5]), ["config", *table.columns[5:]]):

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raybs.config import TrainConfig, label, path, state_keys, sweep_from_json
+from raybs.config import (
+    TrainConfig,
+    check_record,
+    label,
+    path,
+    state_keys,
+    sweep_from_json,
+)
 from raybs.store import Store, open_store
 
 METRICS = {
@@ -51,7 +58,7 @@ def load(results: str | Store) -> Frames:
     keys: list[str] = []
     columns: dict[str, list[Any]] = {"batch_size": [], "learning_rate": []}
     lengths = []
-    for name, value in sorted(store.read_sweeps().items()):
+    for name, value in sorted(store.read_sweeps(check_record).items()):
         sweep = sweep_from_json(value)
         for config in sweep.configs:
             fingerprint = value["fingerprints"][config.dataset]

@@ -94,13 +94,14 @@ def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:
     mark = f"<!-- {hashlib.sha256(spec.encode()).hexdigest()} -->\n"
     html, png, svg = (folder / f"{name}.{kind}" for kind in ("html", "png", "svg"))
     if png.exists() and svg.exists() and html.exists():
-        if html.read_text().endswith(mark):
+        if html.read_text("utf-8").endswith(mark):
             return
     chart.save(png, scale_factor=2)
     chart.save(svg)
     text = io.StringIO()
     chart.save(text, format="html", inline=True)
-    html.write_text(text.getvalue() + mark)  # last: the mark speaks for all three
+    # The last one, since its mark speaks for all three.
+    html.write_text(text.getvalue() + mark, "utf-8")
 
 
 def _quoted(text: str) -> str:

@@ -64,7 +64,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses look for a class's module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ValueError(
             f"{path}: it cannot be imported ({type(error).__name__}: {error})"
         ) from None

@@ -290,7 +290,7 @@ class PassOn(tune.Callback):
         """Let the pack start again, or give it up after its last failure."""
         packs = self.packs
         pack = packs.by_trial.pop(trial.trial_id)
-        message = _what_happened(Path(trial.error_file).read_text())
+        message = _what_happened(Path(trial.error_file).read_text("utf-8", "replace"))
         packs.failures.update(pack.indices)
         if max(packs.failures[index] for index in pack.indices) > MAX_FAILURES:
             pack.fail(message)

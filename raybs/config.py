@@ -18,6 +18,9 @@ TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
 key."""
 
+MAX_EPOCHS = 1_000_000
+"""Of one trial: each has a state key of its own."""
+
 OPTIMIZERS = ("sgd", "adam", "adamw")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
 
@@ -33,6 +36,8 @@ class Phase:
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
         problems = []
+        for name in ("batch_size", "learning_rate", "epochs"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         for name in ("batch_size", "epochs"):
             value = getattr(self, name)
             if not _is_integer(value) or value < 1:
@@ -66,13 +71,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
-        object.__setattr__(self, "phases", tuple(self.phases))
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        problems = []
+        problems = _to_tuples(self, "phases", "hidden")
+        _raise_all("config", problems)
         if not self.phases:
             problems.append("phases=(); give at least one Phase")
         if not all(isinstance(phase, Phase) for phase in self.phases):
             problems.append(f"phases={self.phases!r}; every one must be a Phase")
+        elif self.num_epochs > MAX_EPOCHS:
+            problems.append(
+                f"phases of {self.num_epochs} epochs; use up to {MAX_EPOCHS}"
+            )
         if not all(_is_integer(width) and width > 0 for width in self.hidden):
             problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
         if not isinstance(self.dataset, str):
@@ -121,8 +129,8 @@ class TrainSweep:
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
-        object.__setattr__(self, "configs", tuple(self.configs))
-        problems = []
+        problems = _to_tuples(self, "configs")
+        _raise_all("sweep", problems)
         if not self.configs:
             problems.append("configs=(); give at least one TrainConfig")
         if not all(isinstance(config, TrainConfig) for config in self.configs):
@@ -276,6 +284,24 @@ def sweep_from_json(value: Mapping[str, Any]) -> TrainSweep:
         raise ValueError(f"not a sweep: {error}") from None
 
 
+def check_record(value: Mapping[str, Any]) -> None:
+    """Check what a results folder records of a sweep.
+
+    Raises:
+        ValueError: It is not as `python -m raybs.sweep` writes it.
+        KeyError: An entry is missing.
+        TypeError: It is no mapping.
+    """
+    sweep = sweep_from_json(value)
+    for entry in ("fingerprints", "failed"):
+        if not isinstance(value[entry], dict):
+            raise ValueError(f"{entry}: {value[entry]!r}")
+    for config in sweep.configs:
+        value["fingerprints"][config.dataset]
+    for entry in ("title", "trainer_version"):
+        value[entry]
+
+
 def any_of(values: Iterable[object]) -> str:
     """Join as in 'sgd, adam or adamw'."""
     *most, last = map(str, values)
@@ -291,6 +317,18 @@ def _changed_fields(config: TrainConfig) -> dict[str, Any]:
     }
 
 
+def _to_tuples(self: object, *names: str) -> list[str]:
+    """Make fields tuples; return what is wrong with those that are no sequences."""
+    problems = []
+    for name in names:
+        value = getattr(self, name)
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            problems.append(f"{name}={value!r}; use a tuple or a list")
+        else:
+            object.__setattr__(self, name, tuple(value))
+    return problems
+
+
 def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -301,6 +339,11 @@ def _is_integer(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _plain(value: object) -> object:
+    """Turn NumPy's scalars, as of a range or a logspace, into Python's."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _raise_all(what: str, problems: list[str]) -> None:

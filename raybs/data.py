@@ -71,6 +71,8 @@ def describe(name: str) -> DatasetInfo:
     try:
         with zipfile.ZipFile(source) as archive, archive.open("x_train.npy") as member:
             shape = _read_shape(member)
+            if len(shape) < 2:
+                raise ValueError(f"x_train has shape {shape}; it must be (N, ...)")
         with np.load(source, allow_pickle=False) as archive:
             num_classes = int(archive["y_train"].max()) + 1
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -97,6 +99,7 @@ def load_arrays(name: str) -> Arrays:
             parts = {part: archive[part] for part in PARTS}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(_not_a_dataset(name, error)) from None
+    num_samples = len(parts["y_train"]) if parts["y_train"].ndim else 0
     for part in ("train", "test"):
         images, labels = parts[f"x_{part}"], parts[f"y_{part}"]
         if images.ndim < 2 or labels.ndim != 1 or len(images) != len(labels):
@@ -108,9 +111,15 @@ def load_arrays(name: str) -> Arrays:
             raise ValueError(
                 f"dataset {name!r}: y_{part} holds {labels.dtype}; labels are integers."
             )
-        if not len(labels) or labels.min() < 0:
+        if not len(labels) or labels.min() < 0 or labels.max() >= max(num_samples, 1):
             raise ValueError(
-                f"dataset {name!r}: y_{part} is empty or has labels below 0."
+                f"dataset {name!r}: y_{part} is empty, or has labels that are not from "
+                f"0 up to a number of classes below that of samples, {num_samples}."
+            )
+        if images.dtype.kind not in "buif" or not np.isfinite(images.sum()):
+            raise ValueError(
+                f"dataset {name!r}: x_{part} must hold finite numbers, not "
+                f"{images.dtype} with infinities, NaN or worse."
             )
     shapes = [parts[f"x_{part}"].shape[1:] for part in ("train", "test")]
     if shapes[0] != shapes[1]:

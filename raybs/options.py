@@ -2,6 +2,8 @@
 
 import contextlib
 
+MAX_SEEDS = 10_000
+
 
 def parse_seeds(text: str) -> list[int]:
     """Read "5" as the seeds 0 to 4, and "0,3,7" as these.
@@ -10,11 +12,13 @@ def parse_seeds(text: str) -> list[int]:
         ValueError: It is neither.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or parts == ["0"]:
+    numbers = [int(part) for part in parts if part.isdecimal()]
+    count = len(numbers) if len(numbers) > 1 else sum(numbers)
+    if len(numbers) < len(parts) or not 0 < count <= MAX_SEEDS:
         raise ValueError(
-            f"--seeds {text!r}: give how many (5 means 0 to 4), or a list: 0,3,7."
+            f"--seeds {text!r}: give how many (5 means 0 to 4; up to {MAX_SEEDS}), or "
+            "a list: 0,3,7."
         )
-    numbers = [int(part) for part in parts]
     return numbers if len(numbers) > 1 else list(range(numbers[0]))
 
 
@@ -31,7 +35,11 @@ def parse_gpus(text: str | None) -> float | None:
         value = float(top) / float(bottom or 1)
         if value in (0.0, 1.0):
             return value
-        if 0 < value < 1 and abs(1 / value - round(1 / value)) < 0.01:
+        if (
+            0 < value < 1
+            and 1 / value < 100
+            and (abs(1 / value - round(1 / value)) < 0.01)
+        ):
             return 1 / round(1 / value)
     raise ValueError(
         f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "

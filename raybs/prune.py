@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import TrainSweep, state_keys, sweep_from_json, with_seeds
+from raybs.config import (
+    TrainSweep,
+    check_record,
+    state_keys,
+    sweep_from_json,
+    with_seeds,
+)
 from raybs.data import describe
 from raybs.store import Store
 
@@ -41,7 +47,7 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
 def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
     """Yield state keys and measured epochs of every trial that somebody may ask for."""
     seeds = {0}
-    for value in store.read_sweeps().values():
+    for value in store.read_sweeps(check_record).values():
         sweep = sweep_from_json(value)
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.

@@ -18,6 +18,7 @@ import io
 import json
 import logging
 import posixpath
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 FORMAT = 1
-FOLDERS = ("sweeps", "rows", "states", "rolling")
+ENDINGS = {
+    "sweeps": ".json",
+    "rows": ".parquet",
+    "states": ".safetensors",
+    "rolling": ".safetensors",
+}
+"""Folders of a results folder, and how the files end that are ours."""
 Tensors = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
 
@@ -82,15 +89,22 @@ class Store:
         text = json.dumps(value, indent=1).encode()
         self._write(f"sweeps/{name}.json", text)
 
-    def read_sweeps(self) -> dict[str, dict[str, Any]]:
-        """Return what every sweep was last asked for, by name."""
+    def read_sweeps(
+        self, check: Callable[[Any], object] = lambda value: None
+    ) -> dict[str, dict[str, Any]]:
+        """Return what every sweep was last asked for, by name.
+
+        What `check` raises an error for is set aside, as what is no JSON.
+        """
         sweeps = {}
         for name in self._list("sweeps"):
             content = self._read(f"sweeps/{name}")
             try:
-                sweeps[name.removesuffix(".json")] = json.loads(content or b"")
-            except ValueError:
-                self._set_aside(f"sweeps/{name}", "is not JSON")
+                value = json.loads(content or b"")
+                check(value)
+                sweeps[name.removesuffix(".json")] = value
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                self._set_aside(f"sweeps/{name}", f"records no sweep ({error})")
         return sweeps
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -190,7 +204,7 @@ class Store:
         """Return the bytes of all files by their paths."""
         return {
             f"{folder}/{info.base_name}": info.size or 0
-            for folder in FOLDERS
+            for folder in ENDINGS
             for info in self._infos(folder)
         }
 
@@ -202,7 +216,7 @@ class Store:
         before = time.time() - 3600
         return [
             f"{folder}/{info.base_name}"
-            for folder in FOLDERS
+            for folder in ENDINGS
             for info in self._infos(folder)
             if info.base_name.endswith(".tmp") and info.mtime.timestamp() < before
         ]
@@ -234,8 +248,9 @@ class Store:
         return [info for info in infos if info.type == fs.FileType.File]
 
     def _list(self, folder: str) -> list[str]:
+        ending = ENDINGS[folder]
         names = (info.base_name for info in self._infos(folder))
-        return sorted(name for name in names if not name.endswith(".tmp"))
+        return sorted(n for n in names if n.endswith(ending) and n[0] != ".")
 
     def _read(self, path: str) -> bytes | None:
         try:
@@ -261,15 +276,13 @@ class Store:
             raise
 
     def _set_aside(self, path: str, why: str) -> None:
-        name = posixpath.basename(path)
-        self.tell(
-            f"{self.uri}/{path} {why}: moved to set_aside/; what it held is missing."
-        )
+        name, where = posixpath.basename(path), "moved to set_aside/"
         try:
             self.filesystem.create_dir(f"{self.root}/set_aside")
             self.filesystem.move(f"{self.root}/{path}", f"{self.root}/set_aside/{name}")
         except OSError as error:
-            self.tell(f"{self.uri}/{path} could not be moved: {error}")
+            where = f"not moved to set_aside/ ({error})"
+        self.tell(f"{self.uri}/{path} {why}: {where}; what it held counts as missing.")
 
 
 def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> Store:
@@ -281,6 +294,8 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
         ValueError: It does not exist (unless `create`), cannot be written, or was
             written by a newer raybs.
     """
+    if not uri or re.match(r"[a-z0-9]+:/[^/]", uri):
+        raise ValueError(f"{uri!r} is no results folder: give a path or scheme://path.")
     try:
         if "://" in uri:
             filesystem, root = fs.FileSystem.from_uri(uri)
@@ -290,29 +305,29 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
             full = root = str(Path(uri).expanduser().resolve())
         store = Store(uri=full, filesystem=filesystem, root=root.rstrip("/"))
         content = store._read("format.json")
-        if content is None:
-            if missing_ok:
-                return store
-            if not create:
-                raise ValueError(
-                    f"No results in {uri!r}: there is no format.json in it."
-                )
-            for folder in FOLDERS:
+        if content is None and not create and not missing_ok:
+            raise ValueError(f"No results in {uri!r}: there is no format.json in it.")
+        if content is not None:
+            _check_format(uri, content)
+        if create:
+            # Also where there is one: git keeps no empty folders, and a folder that
+            # cannot be written is better known before hours of work.
+            for folder in ENDINGS:
                 filesystem.create_dir(f"{store.root}/{folder}")
             store._write("format.json", json.dumps({"format": FORMAT}).encode())
-            return store
-        if create:
-            # A folder that cannot be written is better known before hours of work.
-            store._write("format.json", content)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, RuntimeError, pa.ArrowException) as error:
         raise ValueError(
             f"The results folder {uri!r} cannot be used: {error}"
         ) from None
+    return store
+
+
+def _check_format(uri: str, content: bytes) -> None:
     try:
         found = json.loads(content)["format"]
     except (ValueError, KeyError, TypeError):
         found = None
-    if not isinstance(found, int):
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ValueError(
             f"{uri!r} is no results folder: its format.json is unreadable."
         )
@@ -320,7 +335,6 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
         raise ValueError(
             f"{uri!r} has format {found}, this raybs reads up to {FORMAT}: upgrade it."
         )
-    return store
 
 
 def _subschema(columns: Sequence[str]) -> pa.Schema:

@@ -24,7 +24,7 @@ from raybs.config import (
     truncated,
     with_seeds,
 )
-from raybs.data import describe, load_arrays
+from raybs.data import Arrays, describe, load_arrays
 from raybs.display import Display, duration, size
 from raybs.launch import DEVICES, Resources
 from raybs.options import parse_gpus, parse_seeds
@@ -41,7 +41,8 @@ Examples:
   python -m raybs.sweep my_sweep.py --local         your own file, without Ray
   python -m raybs.sweep --prune                     delete states nobody needs
 
-Interrupted? The same command goes on where it stopped.
+Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if a trial
+failed; 2 for a wrong request; 130 if it was stopped.
 """
 
 Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
@@ -186,19 +187,22 @@ def main(
         if plan_only:
             return
         check_disk(plan, store, num_workers * replicas)
+        names_needed = {stretch.config.dataset for stretch in plan.stretches}
+        datasets = {name: load_arrays(name) for name in sorted(names_needed)}
         write_sweeps(store, asked, failed={})
         if plan.stretches:
-            failures = run(plan, store, resources, local)
+            failures = run(plan, store, datasets, resources, local)
             write_sweeps(store, asked, failed_states(plan, failures))
             store.compact_rows()
         draw(store, list(asked), figures)
+    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
+        command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
+        click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
+        sys.stdout = None  # no second complaint at exit
+        sys.exit(130)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
-        click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
-        sys.exit(130)
     if failures:
         click.echo(f"{len(failures)} stretches failed; the same command tries again.")
         sys.exit(1)
@@ -284,13 +288,17 @@ def check_disk(plan: Plan, store: Store, num_running: int) -> None:
 
 
 def run(
-    plan: Plan, store: Store, resources: Resources, local: bool
+    plan: Plan,
+    store: Store,
+    datasets: Mapping[str, Arrays],
+    resources: Resources,
+    local: bool,
 ) -> Mapping[int, str]:
     """Train what is to train; return the message of every failed stretch.
 
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
-        ValueError: A dataset is not as it must be, or resources are not there.
+        ValueError: The resources asked for are not there.
     """
     console = Console(file=sys.stdout, highlight=False)
     with stopping() as stop, Display(plan, console) as display:
@@ -298,8 +306,6 @@ def run(
             from raybs.local import run_local as launch
         else:
             from raybs.cluster import run_ray as launch
-        names = {stretch.config.dataset for stretch in plan.stretches}
-        datasets = {name: load_arrays(name) for name in names}
         on_event = display.on_event
         launch(plan, store, datasets, resources, on_event=on_event, stop=stop)
         if stop.is_set():

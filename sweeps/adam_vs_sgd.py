@@ -3,6 +3,7 @@
 Article: "ADAM vs SGD"
 Run:     python -m raybs.sweep adam_vs_sgd
 Expect:  weight norms near 44 for SGD and 258 for Adam, at 95 % test accuracy
+Cost:    570 epochs after sharing; 75 minutes as the plan estimates (480 in one path)
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep

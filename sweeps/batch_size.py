@@ -3,6 +3,7 @@
 Article: "Effect of batch size"
 Run:     python -m raybs.sweep batch_size
 Expect:  98 % test accuracy at batch size 64, 99 % at 2, less at 256 and 1024
+Cost:    120 epochs; 13 minutes on two cores as the plan estimates
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep

@@ -3,6 +3,7 @@
 Article: "Getting Far Enough"
 Run:     python -m raybs.sweep far_enough
 Expect:  weight distances of 6.71, 2.69, 5.89 and 6.63
+Cost:    540 epochs after sharing; 75 minutes as the plan estimates (480 in one path)
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep

@@ -3,6 +3,7 @@
 Article: "Can you recover good asymptotic behavior by lowering the batch size?"
 Run:     python -m raybs.sweep recovery
 Expect:  every config but the second ends near 98 % test accuracy
+Cost:    180 epochs after sharing; 14 minutes on two cores as the plan estimates
 """
 
 from dataclasses import replace

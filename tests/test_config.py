@@ -1,6 +1,8 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,12 +124,17 @@ def test_a_wrong_phase_is_refused_by_name_and_value(fields, words):
     [
         {"phases": ()},
         {"phases": ("64 @ 0.01",)},
+        {"phases": phase(1, 0.1, 1)},
+        {"phases": (phase(1, 0.1, 10**9),)},
+        {"hidden": 8},
+        {"dataset": Path("data.npz")},
         {"hidden": (0,)},
         {"optimizer": "sdg"},
         {"init": "zeros"},
         {"momentum": 1.0},
         {"momentum": 0.9, "optimizer": "adam"},
         {"nesterov": True},
+        {"nesterov": 1, "momentum": 0.9},
         {"weight_decay": -1.0},
         {"seed": -1},
         {"seed": 0.5},
@@ -137,6 +144,15 @@ def test_a_wrong_config_is_refused_by_the_field_that_is_wrong(fields):
     right = {"phases": (phase(1, 0.1, 1),)}
     with pytest.raises(ValueError, match=next(iter(fields))):
         TrainConfig(**right | fields)
+
+
+def test_numbers_of_numpy_are_numbers():
+    ours = Phase(
+        batch_size=np.int64(8), learning_rate=np.float32(0.5), epochs=np.int8(2)
+    )
+    assert ours == phase(8, 0.5, 2)
+    config = TrainConfig(phases=(ours,))
+    assert from_json(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_all_wrong_fields_are_in_one_error():
@@ -151,6 +167,11 @@ def test_equal_trials_in_one_sweep_are_refused_however_spelt():
         TrainSweep(configs=(once, twice))
     with pytest.raises(ValueError, match="at least one"):
         TrainSweep(configs=())
+    with pytest.raises(ValueError, match="use a tuple or a list"):
+        TrainSweep(configs=once)
+    data = [replace(once, dataset=f"{folder}/x.npz") for folder in "ab"]
+    with pytest.raises(ValueError, match="two datasets give one label"):
+        TrainSweep(configs=data)
 
 
 def test_seeds_repeat_every_config_and_none_twice():

@@ -71,7 +71,13 @@ RIGHT = {
         ({"y_train": np.zeros(9, int)}, r"y_train \(9,\)"),
         ({"y_test": np.zeros(3)}, "float64"),
         ({"x_train": np.full((10, 2, 2), 7, np.uint8)}, "deviation 0"),
-        ({"x_train": np.full((10, 2, 2), np.nan)}, "mean nan"),
+        ({"x_train": np.full((10, 2, 2), np.nan)}, "x_train must hold finite"),
+        ({"x_test": np.full((3, 2, 2), np.inf)}, "x_test must hold finite"),
+        ({"x_train": np.ones((10, 2, 2), complex)}, "complex128"),
+        ({"x_train": np.ones((10, 3, 2))}, r"\(3, 2\) in x_train and \(2, 2\)"),
+        ({"y_train": np.arange(10) - 1}, "y_train is empty, or has labels"),
+        ({"y_test": np.full(3, 10)}, "y_test is empty, or has labels"),
+        ({"x_test": np.ones((0, 2, 2)), "y_test": np.ones(0, int)}, "y_test is empty"),
         ({"x_train": np.array([{"a": 1}] * 10, dtype=object)}, "cannot be read"),
     ],
 )
@@ -87,6 +93,14 @@ def test_a_wrong_npz_is_refused_with_what_is_wrong(tmp_path, change, words):
 def test_an_unknown_dataset_is_refused(name):
     with pytest.raises(ValueError, match=name):
         describe(name)
+
+
+@pytest.mark.parametrize("change", [{"x_train": np.array(3)}, {"y_train": np.ones(0)}])
+def test_what_cannot_be_described_is_refused(tmp_path, change):
+    path = tmp_path / "wrong.npz"
+    np.savez(path, **(RIGHT | change))
+    with pytest.raises(ValueError, match="cannot be read"):
+        describe(str(path))
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from raybs.store import FOLDERS, FORMAT, ROW_SCHEMA, Store, open_store
+from raybs.store import ENDINGS, FORMAT, ROW_SCHEMA, Store, open_store
 
 
 def row(key, epoch=1, **fields):
@@ -38,7 +38,7 @@ def any_store(request, tmp_path):
     if request.param == "disk":
         return open_store(str(tmp_path / "results"), create=True)
     base = fs.LocalFileSystem()
-    for folder in FOLDERS:  # a real bucket has none to make
+    for folder in ENDINGS:  # a real bucket has none to make
         base.create_dir(str(tmp_path / "bucket" / folder))
     bucket = fs.SubTreeFileSystem(str(tmp_path / "bucket"), base)
     return Store(uri="bucket", filesystem=bucket, root=".")
@@ -114,6 +114,25 @@ def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
     assert "two.json" in caplog.text
 
 
+def test_files_that_are_not_ours_are_left_alone(store, caplog):
+    for name in ("rows/.DS_Store", "sweeps/README", "sweeps/.x.json", "states/junk"):
+        (Path(store.root) / name).write_text("")
+    assert keys(store) == []
+    assert store.read_sweeps() == {}
+    assert store.state_files() == {}
+    assert caplog.text == ""
+    assert len(files(store)) == 4
+
+
+def test_a_folder_from_git_that_lacks_its_empty_folders_is_fine(store):
+    store.write_rows([row("a")])
+    for folder in ("states", "rolling", "sweeps"):
+        (Path(store.root) / folder).rmdir()
+    again = open_store(store.uri, create=True)
+    again.write_state("k", STATE, COUNTERS, rolling=True)
+    assert keys(again) == ["a"]
+
+
 def test_a_file_appears_whole_or_not_at_all(store, monkeypatch):
     """A write that fails half-way, as on a full disk, leaves nothing behind."""
 
@@ -178,8 +197,12 @@ def test_what_is_no_results_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be used"):
         open_store(str(tmp_path / "file"), create=True)
-    with pytest.raises(ValueError, match="cannot be used"):
-        open_store("nosuch://place", create=True)
+    for uri in ("nosuch://place", "~nobody_of_this_name/x"):
+        with pytest.raises(ValueError, match="cannot be used"):
+            open_store(uri, create=True)
+    for uri in ("", "gs:/bucket/x"):
+        with pytest.raises(ValueError, match="is no results folder"):
+            open_store(uri, create=True)
     (tmp_path / "format.json").write_text("[]")
     with pytest.raises(ValueError, match="unreadable"):
         open_store(str(tmp_path))

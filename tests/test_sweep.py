@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import Subset, numbers
@@ -166,6 +167,9 @@ def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
         (["recovery", "--seeds", "0"], "--seeds '0'"),
         (["recovery", "--seeds", "-1"], "--seeds '-1'"),
         (["recovery", "--seeds", "3,3"], "3 is given twice"),
+        (["recovery", "--seeds", "9" * 30], "up to 10000"),
+        (["recovery", "--gpus-per-trial", "1/1e9"], "1/2, 1/3, 1/4"),
+        (["recovery", "--results", ""], "is no results folder"),
         (["recovery", "--gpus-per-trial", "0.3"], "1/2, 1/3, 1/4"),
         (["recovery", "--gpus-per-trial", "2"], "1/2, 1/3, 1/4"),
         (["recovery", "--local", "--address", "auto"], "exclude each other"),
@@ -193,6 +197,7 @@ def test_a_wrong_request_is_exit_2_with_a_word_of_help(here, subset, arguments, 
         ("def (", "SyntaxError"),
         ("sweep = 1", "no SWEEP"),
         ("SWEEP = 1", "no SWEEP"),
+        ("raise SystemExit(0)", "SystemExit"),
         (
             "from raybs import TrainSweep\nSWEEP = TrainSweep(configs=())",
             "at least one",
@@ -238,6 +243,38 @@ def test_a_figures_folder_that_cannot_be_written_is_exit_2(here, subset):
 def test_a_device_that_is_not_there_is_exit_2(here, subset):
     output = call(write(subset), "--local", "--device", "mps", status=2)
     assert "--device mps" in output
+
+
+def test_a_refused_request_leaves_the_record_of_the_last_one(here, subset):
+    call(write(subset), "--local")
+    record = Path("results/sweeps/mine.json").read_text()
+    with np.load(subset.name) as arrays:
+        np.savez("wrong.npz", **{**arrays, "y_test": arrays["y_test"][:-1]})
+    text = Path("mine.py").read_text().replace(subset.name, "wrong.npz")
+    Path("mine.py").write_text(text)
+    assert "y_test (99,)" in call("mine.py", "--local", status=2)
+    assert Path("results/sweeps/mine.json").read_text() == record
+
+
+@pytest.mark.parametrize("wrong", ["[]", '{"configs": []}', "{"])
+def test_a_record_of_the_wrong_shape_is_named_and_set_aside(
+    here, subset, wrong, caplog
+):
+    call(write(subset), "--local")
+    Path("results/sweeps/other.json").write_text(wrong)
+    assert "64 @ 0.1 x 2" in call("mine.py", "--local")
+    assert "other.json" in caplog.text
+    assert Path("results/set_aside/other.json").exists()
+
+
+def test_a_reader_that_leaves_stops_it_cleanly(here, subset):
+    command = [sys.executable, "-m", "raybs.sweep", write(subset), "--local"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert "To go on:" in process.stderr.read()
+    assert process.returncode == 130
 
 
 def test_a_batch_larger_than_the_data_is_exit_2(here, subset):
