@@ -3,6 +3,7 @@
 Article: "Effect of Learning Rate"
 Run:     python -m raybs.sweep lr_compensation
 Expect:  about 98, 95 and 98 % test accuracy
+Cost:    90 epochs; 11 minutes measured on two cores, beside other work
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep
