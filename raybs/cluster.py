@@ -36,7 +36,8 @@ TOKEN = secrets.token_hex(32)
 """Keeps others out of a Ray started here, which listens on all interfaces.
 
 Since 2.59 Ray asks for a token; given one, it writes none to the home folder. One per
-process, since Ray remembers the first that it sees. """
+process, since Ray remembers the first that it sees.
+"""
 
 SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none

@@ -93,7 +93,7 @@ class Pack:
         self._end_diverged()
         for index in self.indices:
             self.on_event(Event(kind="restarted", index=index, message=message))
-            self.frontier.put_back(index)
+            self.frontier.offer(index)
 
     def fail(self, message: str) -> None:
         """Give up these stretches and all that would start where they end."""

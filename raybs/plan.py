@@ -205,7 +205,7 @@ class Frontier:
         self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for index, stretch in enumerate(plan.stretches):
             if stretch.parent is None:
-                self._push(index)
+                self.offer(index)
             else:
                 self.children.setdefault(stretch.parent, []).append(index)
 
@@ -223,11 +223,7 @@ class Frontier:
     def finish(self, index: int) -> None:
         """Let the stretches go that waited for this one."""
         for child in self.children.pop(index, []):
-            self._push(child)
-
-    def put_back(self, index: int) -> None:
-        """Let a stretch that was taken be taken again."""
-        self._push(index)
+            self.offer(child)
 
     def drop(self, index: int) -> list[int]:
         """Give up all that needs this stretch (it failed or diverged); return it."""
@@ -236,7 +232,8 @@ class Frontier:
             dropped += [child, *self.drop(child)]
         return dropped
 
-    def _push(self, index: int) -> None:
+    def offer(self, index: int) -> None:
+        """Let a stretch be taken, for the first time or again."""
         stretch = self.plan.stretches[index]
         heap = self.ready.setdefault(stretch.shape, [])
         heapq.heappush(heap, (-stretch.remaining, index))

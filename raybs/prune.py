@@ -21,8 +21,7 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
     Rows stay: they are small, and they are the results. Returns how many files go, or
     would go, and their bytes.
     """
-    rows = store.read_rows(["state_key", "status"]).to_pydict()
-    status = dict(zip(rows["state_key"], rows["status"], strict=True))
+    status = store.read_statuses()
     followers: dict[str, set[str]] = {}
     ends, unfinished = set(), set()
     for keys, measured in _paths(store):

@@ -143,6 +143,11 @@ class Store:
         _, first = np.unique(keys.astype(str), return_index=True)
         return table if len(first) == len(table) else table.take(np.sort(first))
 
+    def read_statuses(self) -> dict[str, str]:
+        """Return the status of every stored row by its state key."""
+        rows = self.read_rows(["state_key", "status"]).to_pydict()
+        return dict(zip(rows["state_key"], rows["status"], strict=True))
+
     def compact_rows(self) -> None:
         """Merge all row files into one.
 

@@ -229,10 +229,8 @@ def find(names: Sequence[str], seeds: str | None, max_epochs: int | None) -> Ask
 
 def plan_for(asked: Asked, store: Store) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
-    rows = store.read_rows(["state_key", "status"]).to_pydict()
-    status = dict(zip(rows["state_key"], rows["status"], strict=True))
     found = [request for _, _, requested in asked.values() for request in requested]
-    return make_plan(found, status, store.state_files().keys())
+    return make_plan(found, store.read_statuses(), store.state_files().keys())
 
 
 def refuse_together(option: str, given: object, **others: object) -> None:
@@ -346,12 +344,16 @@ def failed_states(plan: Plan, failures: Mapping[int, str]) -> dict[str, str]:
 def write_sweeps(store: Store, asked: Asked, failed: Mapping[str, str]) -> None:
     """Write down what was asked for: `analysis.load` assembles trials from it."""
     for name, (title, sweep, found) in asked.items():
-        wanted = {key for request in found for key in request.keys}
+        ours = {
+            key: why
+            for key, why in failed.items()
+            if any(key in request.keys for request in found)
+        }
         value: dict[str, Any] = {
             "title": title,
             "trainer_version": TRAINER_VERSION,
             "fingerprints": {r.config.dataset: r.info.fingerprint for r in found},
-            "failed": {key: why for key, why in failed.items() if key in wanted},
+            "failed": ours,
             **asdict(sweep),
         }
         store.write_sweep(name, value)

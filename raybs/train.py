@@ -53,9 +53,9 @@ def train(
     """Carry `state` along the paths of `configs` to epoch `stop`.
 
     Trains R replicas on the device of `data`, one per config: equal but for seed and
-    learning rates. `state` (None:
-    init) holds R replicas after some epoch; it is changed in place. Yields after every
-    epoch, and once before the first if the start is in `measured`.
+    learning rates. `state` (None: init) holds R replicas after some epoch; it is
+    changed in place. Yields after every epoch, and once before the first if the start
+    is in `measured`.
 
     Raises:
         ValueError: A batch size exceeds the number of training samples.

@@ -185,7 +185,7 @@ def _missing_epochs(
     inside = {key for s in stretches for key in s.keys[first + 1 : stop + 1]}
     stored: set[str] = set()
     if inside & files.keys():
-        stored |= set(store.read_rows(["state_key"])["state_key"].to_pylist())
+        stored |= store.read_statuses().keys()
     return frozenset(k for s in stretches for k in s.measure if s.keys[k] not in stored)
 
 

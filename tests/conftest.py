@@ -56,9 +56,7 @@ def store(tmp_path: Path) -> Store:
 def plan_of(configs: list[TrainConfig], store: Store, **fields: int) -> Plan:
     """Plan `configs` against what `store` holds."""
     found = requests(TrainSweep(configs=tuple(configs), **fields), describe)
-    rows = store.read_rows(["state_key", "status"]).to_pydict()
-    status = dict(zip(rows["state_key"], rows["status"], strict=True))
-    return make_plan(found, status, store.state_files().keys())
+    return make_plan(found, store.read_statuses(), store.state_files().keys())
 
 
 def datasets(plan: Plan) -> dict[str, Arrays]:
