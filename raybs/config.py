@@ -22,6 +22,7 @@ MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
+PRECISIONS = ("float32", "bfloat16")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
 
 
@@ -57,6 +58,8 @@ class TrainConfig:
 
     `dataset` is "mnist" (bundled) or the path of an .npz file. `momentum` and
     `nesterov` belong to sgd. Adam and AdamW use torch's default betas and epsilon.
+    `precision` is that of the matmuls of training: weights, their updates and all that
+    is measured are float32 either way.
     """
 
     phases: tuple[Phase, ...]
@@ -67,6 +70,7 @@ class TrainConfig:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -87,7 +91,8 @@ class TrainConfig:
             problems.append(f"dataset={self.dataset!r}; use a name or a path as text")
         if not isinstance(self.nesterov, bool):
             problems.append(f"nesterov={self.nesterov!r}; use True or False")
-        for name, known in (("optimizer", OPTIMIZERS), ("init", INITS)):
+        choices = {"optimizer": OPTIMIZERS, "init": INITS, "precision": PRECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 problems.append(f"{name}={getattr(self, name)!r}; use {any_of(known)}")
         if not _is_number(self.momentum) or not 0 <= self.momentum < 1:
@@ -192,7 +197,7 @@ def label(config: TrainConfig) -> str:
     changed.pop("seed", None)
     extras = []
     for name, value in changed.items():
-        if name == "optimizer":
+        if name in ("optimizer", "precision"):
             extras.append(value)
         elif name == "dataset":
             extras.append(PurePath(value).name)

@@ -108,11 +108,11 @@ def loss_gradient(logits: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
     """Return scale x (softmax - one-hot), (R, batch, C): the summed loss's gradient.
 
     `labels` are (R, batch), `scale` is (R, 1, 1); 1 / batch makes it that of the mean
-    loss.
+    loss. Computed in float32, returned in the precision of the logits.
     """
-    delta = torch.softmax(logits, -1)
-    delta.scatter_add_(2, labels.unsqueeze(2), logits.new_full((), -1).expand_as(delta))
-    return delta.mul_(scale)
+    delta = torch.softmax(logits, -1, dtype=torch.float32)
+    delta.scatter_add_(2, labels.unsqueeze(2), delta.new_full((), -1).expand_as(delta))
+    return delta.mul_(scale).to(logits.dtype)
 
 
 def backward(
@@ -128,12 +128,14 @@ def backward(
         below = delta
         if layer:
             below = torch.bmm(delta, state.weights[layer])
-            # ReLU's output is zero exactly where its gradient is.
-            torch.ops.aten.threshold_backward.grad_input(
-                below, activations[layer], 0, grad_input=below
-            )
+            relu_backward(below, activations[layer])
         yield layer, delta, activations[layer]
         delta = below
+
+
+def relu_backward(delta: Tensor, outputs: Tensor) -> None:
+    """Set `delta` to zero where ReLU's outputs are: its gradient is zero there."""
+    torch.ops.aten.threshold_backward.grad_input(delta, outputs, 0, grad_input=delta)
 
 
 def _uniform(

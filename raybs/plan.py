@@ -7,11 +7,12 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from raybs.config import (
+    Phase,
     TrainConfig,
     TrainSweep,
     from_json,
@@ -28,6 +29,8 @@ STRETCH_SECONDS = 60.0
 
 MAX_BREAKS = 300
 """Long plans have longer stretches: each is a Tune trial, whose number costs time."""
+
+_ANY_PHASE = Phase(batch_size=1, learning_rate=1.0, epochs=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +78,9 @@ class Stretch:
     @cached_property
     def shape(self) -> tuple[Any, ...]:
         """Equal for stretches that can be trained side by side as replicas."""
-        config = self.config
-        setup = (config.dataset, config.hidden, config.init, config.optimizer)
-        extras = (config.momentum, config.nesterov, config.weight_decay)
-        sizes = tuple(size for size, _ in path(config)[self.start : self.stop])
-        return (*setup, *extras, self.start, sizes)
+        setup = replace(self.config, phases=(_ANY_PHASE,), seed=0)
+        sizes = tuple(size for size, _ in path(self.config)[self.start : self.stop])
+        return (setup, self.start, sizes)
 
 
 @dataclass(frozen=True, kw_only=True)

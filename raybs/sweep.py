@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from raybs.catalog import find_sweep, sweep_names
 from raybs.config import (
+    PRECISIONS,
     TRAINER_VERSION,
     TrainSweep,
     truncated,
@@ -67,6 +68,11 @@ Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
     type=click.IntRange(min=1),
     metavar="N",
     help="Cut every phase to N epochs: a smoke run.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="Of the matmuls of training; weights stay float32.  [default: the sweep's]",
 )
 @click.option(
     "--plan",
@@ -135,6 +141,7 @@ def main(
     results: str,
     seeds: str | None,
     max_epochs: int | None,
+    precision: str | None,
     plan_only: bool,
     list_only: bool,
     prune: bool,
@@ -177,7 +184,7 @@ def main(
             num_replicas=replicas,
             address=address,
         )
-        asked = find(names, seeds, max_epochs)
+        asked = find(names, seeds, max_epochs, precision)
         store = open_store(results, create=not plan_only, missing_ok=plan_only)
         plan = plan_for(asked, store)
         num_workers = (
@@ -208,7 +215,12 @@ def main(
         sys.exit(1)
 
 
-def find(names: Sequence[str], seeds: str | None, max_epochs: int | None) -> Asked:
+def find(
+    names: Sequence[str],
+    seeds: str | None = None,
+    max_epochs: int | None = None,
+    precision: str | None = None,
+) -> Asked:
     """Return title, sweep and requests of every sweep, by name.
 
     Raises:
@@ -221,6 +233,9 @@ def find(names: Sequence[str], seeds: str | None, max_epochs: int | None) -> Ask
             raise ValueError(f"Two sweeps are named '{name}': give one another name.")
         if max_epochs:
             sweep = truncated(sweep, max_epochs)
+        if precision:
+            changed = [replace(c, precision=precision) for c in sweep.configs]
+            sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
         if seeds is not None:
             sweep = with_seeds(sweep, parse_seeds(seeds))
         asked[name] = (title, sweep, requests(sweep, describe))

@@ -1,14 +1,12 @@
 """The only training loop: a state, the epochs of a path, rows after each epoch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from raybs.config import TrainConfig, path
 from raybs.data import Dataset
@@ -16,15 +14,10 @@ from raybs.measure import measure
 from raybs.model import (
     ORDER_STREAM,
     State,
-    backward,
-    forward,
     generator,
     init_state,
-    loss_gradient,
-    moment_names,
 )
-
-Step = Callable[[Tensor, Tensor, Sequence[float]], None]
+from raybs.step import Step, make_step, samples_per_call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +79,8 @@ def train(
             )
         rates = [epochs[state.epoch][1] for epochs in paths]
         seeds = [config.seed for config in configs]
-        state = train_epoch(state, data, step, batch_size, rates, seeds)
+        at_once = samples_per_call(configs[0], batch_size)
+        state = train_epoch(state, data, step, batch_size, rates, seeds, at_once)
         finite = _finite(state)
         if state.epoch in measured or not all(finite):
             rows = list(measure(state, init, data))
@@ -118,11 +112,13 @@ def train_epoch(
     batch_size: int,
     learning_rates: Sequence[float],
     seeds: Sequence[int],
+    at_once: int,
 ) -> State:
     """Step once through all training samples, in the order of (seed, epoch).
 
     The order does not depend on the batch size, so that configs compare as pairs; it
     comes from no generator carried along, so that any epoch can be trained again alone.
+    `step` gets `at_once` samples at a time.
     """
     num_samples, epoch = data.num_samples, state.epoch + 1
     orders = [
@@ -131,104 +127,17 @@ def train_epoch(
     ]
     order = torch.stack(orders).to(data.train_images.device)
     labels = data.train_labels[order]
-    for start in range(0, num_samples, batch_size):
-        picked = order[:, start : start + batch_size]
+    for start in range(0, num_samples, at_once):
+        picked = order[:, start : start + at_once]
         images = data.train_images.index_select(0, picked.flatten())
         images = images.view(*picked.shape, -1)
-        step(images, labels[:, start : start + batch_size], learning_rates)
+        step(images, labels[:, start : start + at_once], learning_rates, batch_size)
     return replace(
         state,
         epoch=epoch,
         step=state.step + -(-num_samples // batch_size),
         samples_seen=state.samples_seen + num_samples,
     )
-
-
-def make_step(configs: Sequence[TrainConfig], state: State) -> Step:
-    """Return the update that changes the tensors of `state` by one batch.
-
-    It takes images (R, batch, features), labels (R, batch) and R learning rates. Plain
-    SGD adds the gradient's matmul straight into the weights; the others hand
-    closed-form gradients to torch.optim, one parameter group per replica.
-    """
-    config = configs[0]
-    if config.optimizer == "sgd" and not config.momentum and not config.weight_decay:
-        return _plain_sgd_step(state)
-    return _optimizer_step(config, state)
-
-
-def _plain_sgd_step(state: State) -> Step:
-    device = state.weights[0].device
-
-    @lru_cache(maxsize=4)  # a copy to the device, so not in every step
-    def step_size(learning_rates: tuple[float, ...], batch_size: int) -> Tensor:
-        sizes = [-learning_rate / batch_size for learning_rate in learning_rates]
-        return torch.tensor(sizes, device=device).view(-1, 1, 1)
-
-    def step(images: Tensor, labels: Tensor, learning_rates: Sequence[float]) -> None:
-        # The step size goes into delta, so no gradient is ever materialized.
-        scale = step_size(tuple(learning_rates), labels.shape[1])
-        activations = forward(state, images)
-        top = loss_gradient(activations[-1], labels, scale)
-        for layer, delta, inputs in backward(state, activations, top):
-            state.weights[layer].baddbmm_(delta.mT, inputs)
-            state.biases[layer].add_(delta.sum(1, keepdim=True))
-
-    return step
-
-
-def gradients(state: State, images: Tensor, labels: Tensor) -> list[Tensor]:
-    """Return the mean loss's gradients: one per weight, then one per bias."""
-    num_layers = len(state.weights)
-    found: list[Tensor] = [torch.empty(0)] * (2 * num_layers)
-    activations = forward(state, images)
-    scale = images.new_full((len(images), 1, 1), 1 / labels.shape[1])
-    top = loss_gradient(activations[-1], labels, scale)
-    for layer, delta, inputs in backward(state, activations, top):
-        found[layer] = torch.bmm(delta.mT, inputs)
-        found[num_layers + layer] = delta.sum(1, keepdim=True)
-    return found
-
-
-def _optimizer_step(config: TrainConfig, state: State) -> Step:
-    tensors = state.weights + state.biases
-    replicas = range(state.num_replicas)
-    groups = [{"params": [t[replica] for t in tensors]} for replica in replicas]
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            groups,
-            lr=0.0,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-    else:
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-        optimizer = kind(groups, lr=0.0, weight_decay=config.weight_decay, fused=True)
-    # The optimizer works on views of the state's own moments, so the state is always
-    # whole. Zeros are what torch starts from: the first momentum buffer is the first
-    # gradient.
-    for replica, group in zip(replicas, optimizer.param_groups, strict=True):
-        for index, parameter in enumerate(group["params"]):
-            optimizer.state[parameter] = {
-                name: state.moments[name][index][replica]
-                for name in moment_names(config)
-            }
-            if config.optimizer != "sgd":
-                done = torch.tensor(float(state.step), device=parameter.device)
-                optimizer.state[parameter]["step"] = done
-
-    def step(images: Tensor, labels: Tensor, learning_rates: Sequence[float]) -> None:
-        found = gradients(state, images, labels)
-        for replica, group in zip(replicas, optimizer.param_groups, strict=True):
-            group["lr"] = learning_rates[replica]
-            for parameter, gradient in zip(group["params"], found, strict=True):
-                parameter.grad = gradient[replica]
-        optimizer.step()
-
-    return step
 
 
 def select(state: State, replicas: Sequence[int]) -> State:

@@ -55,6 +55,7 @@ def test_keys_depend_on_data_and_trainer_but_not_on_the_name_of_the_data():
     keys = state_keys(config, "data")
     assert keys != state_keys(config, "other")
     assert keys != state_keys(config, "data", trainer_version=0)
+    assert keys != state_keys(replace(config, precision="bfloat16"), "data")
     assert keys == state_keys(replace(config, dataset="copy.npz"), "data")
 
 
@@ -88,6 +89,8 @@ def test_label_is_the_path_and_what_is_no_default():
     assert label(other) == "1024 @ 0.01 x 30, hidden 8-4, he_uniform init, adam"
     momentum = replace(config, phases=(large,), momentum=0.9, nesterov=True, seed=5)
     assert label(momentum) == "1024 @ 0.01 x 30, momentum 0.9, nesterov"
+    half = replace(config, phases=(large,), precision="bfloat16")
+    assert label(half) == "1024 @ 0.01 x 30, bfloat16"
 
 
 @given(configs)

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from raybs.config import Phase, TrainConfig
 from raybs.model import forward, init_state
-from raybs.train import gradients
+from raybs.step import gradients
 
 
 def config(**fields):
@@ -48,7 +48,9 @@ def test_closed_form_gradients_equal_autograd(hidden, batch, replicas, seed, ini
     images = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     labels = torch.from_numpy(rng.integers(0, 4, (replicas, batch)))
     for ours, theirs in zip(
-        gradients(state, images, labels), autograd(state, images, labels), strict=True
+        gradients(configs[0], state, images, labels),
+        autograd(state, images, labels),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 

@@ -133,6 +133,16 @@ def test_max_epochs_is_a_smoke_run_of_the_same_sweep(here, subset):
     assert sorted(row["epoch"] for row in rows) == [0, 1, 1]
 
 
+def test_precision_is_part_of_what_a_row_is(here, subset):
+    name = write(subset, epochs=1)
+    call(name, "--local")
+    output = call(name, "--local", "--precision", "bfloat16")
+    assert "bfloat16" in output
+    rows = numbers(open_store("results"))
+    assert len({row["state_key"] for row in rows}) == len(rows) == 4
+    assert len({row["train_loss"] for row in rows}) == 3  # init is the same
+
+
 def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
     call(write(subset, "a.py", rates=(0.1,)), "--local")
     call(write(subset, "b.py", rates=(0.2,)), "--local")

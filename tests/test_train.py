@@ -192,7 +192,7 @@ def test_a_batch_larger_than_the_data_is_refused(subset):
 
 def test_an_epoch_ends_with_a_short_batch(subset, monkeypatch):
     """64 x 3 + 38: the last step averages over 38 samples, not over 64."""
-    import raybs.train
+    import raybs.step
 
     sizes = []
 
@@ -200,6 +200,6 @@ def test_an_epoch_ends_with_a_short_batch(subset, monkeypatch):
         sizes.append(images.shape[1])
         return forward(state, images)
 
-    monkeypatch.setattr(raybs.train, "forward", counting)
+    monkeypatch.setattr(raybs.step, "forward", counting)
     run(subset, subset.config((64, 0.1, 1)))
     assert sizes == [64, 64, 64, 38]

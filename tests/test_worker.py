@@ -169,10 +169,10 @@ def test_a_pack_leaves_the_rows_of_all_its_trials(store, subset, tmp_path):
 
 
 def test_an_error_in_training_saves_no_half_trained_state(store, subset, monkeypatch):
-    import raybs.train
+    import raybs.step
 
     [stretch] = plan_of([subset.config((8, 0.01, 3))], store).stretches
-    real, calls = raybs.train.backward, []
+    real, calls = raybs.step.loss_gradient, []
 
     def failing(*args):
         calls.append(None)
@@ -180,7 +180,7 @@ def test_an_error_in_training_saves_no_half_trained_state(store, subset, monkeyp
             raise RuntimeError("out of memory")
         return real(*args)
 
-    monkeypatch.setattr(raybs.train, "backward", failing)
+    monkeypatch.setattr(raybs.step, "loss_gradient", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         list(carry([stretch], store, subset.data))
     assert states(store) == {}

@@ -1,0 +1,1 @@
+"""How fast raybs is, as ratios in one run: python -m benchmarks.step, and others."""

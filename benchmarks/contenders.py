@@ -1,0 +1,160 @@
+"""The training loops that a user would otherwise write, of the same network and data.
+
+Each is a function of a batch size and a number of steps that returns what runs so many
+steps, on shuffled samples of MNIST.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Subset
+
+from raybs.config import Phase, TrainConfig
+from raybs.data import Arrays, Dataset
+from raybs.model import init_state
+from raybs.step import make_step, samples_per_call
+
+LEARNING_RATE = 0.01
+
+Run = Callable[[], object]
+
+
+def raybs_steps(
+    data: Dataset, batch_size: int, num_steps: int, *, replicas: int = 1, **fields: Any
+) -> Run:
+    """Ours, with what `raybs.train.train_epoch` does around the step."""
+    phase = Phase(batch_size=batch_size, learning_rate=LEARNING_RATE, epochs=1)
+    configs = [TrainConfig(phases=(phase,), seed=r, **fields) for r in range(replicas)]
+    state = init_state(configs, data.train_images.shape[1], data.num_classes, "cpu")
+    step = make_step(configs, state)
+    at_once = samples_per_call(configs[0], batch_size)
+    rates = [LEARNING_RATE] * replicas
+    rng = np.random.default_rng(0)
+
+    def run() -> None:
+        num_samples = batch_size * num_steps
+        orders = [rng.permutation(data.num_samples)[:num_samples] for _ in configs]
+        order = torch.from_numpy(np.stack(orders))
+        labels = data.train_labels[order]
+        for start in range(0, num_samples, at_once):
+            picked = order[:, start : start + at_once]
+            images = data.train_images.index_select(0, picked.flatten())
+            images = images.view(*picked.shape, -1)
+            step(images, labels[:, start : start + at_once], rates, batch_size)
+
+    return torch.no_grad()(run)
+
+
+def autograd_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
+    """Tensors in memory, torch.nn, autograd and torch's fused SGD."""
+    model, optimizer = _model(data)
+
+    def run() -> None:
+        order = torch.randperm(data.num_samples)[: batch_size * num_steps]
+        for start in range(0, len(order), batch_size):
+            picked = order[start : start + batch_size]
+            _step(
+                model, optimizer, data.train_images[picked], data.train_labels[picked]
+            )
+
+    return run
+
+
+def loader_steps(data: Dataset, folder: Path, batch_size: int, num_steps: int) -> Run:
+    """MNIST and transforms of torchvision, a DataLoader, torch.nn and autograd."""
+    from torchvision import datasets, transforms
+
+    model, optimizer = _model(data)
+    normalize = transforms.Normalize((0.1307,), (0.3081,))
+    transform = transforms.Compose([transforms.ToTensor(), normalize])
+    images = datasets.MNIST(str(folder), train=True, transform=transform)
+
+    def run() -> None:
+        picked = torch.randperm(len(images))[: batch_size * num_steps].tolist()
+        loader = DataLoader(Subset(images, picked), batch_size, shuffle=True)
+        for batch, labels in loader:
+            _step(model, optimizer, batch.flatten(1), labels)
+
+    return run
+
+
+def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
+    """JAX: all steps in one jitted scan, weights donated; the gather inside it."""
+    import jax
+    import jax.numpy as jnp
+
+    model, _ = _model(data)
+    weights = [
+        (jnp.asarray(layer.weight.detach().numpy().T), jnp.zeros(layer.out_features))
+        for layer in model
+        if isinstance(layer, nn.Linear)
+    ]
+    all_images = jnp.asarray(data.train_images.numpy())
+    all_labels = jnp.asarray(data.train_labels.numpy())
+
+    def loss(weights: Any, images: Any, labels: Any) -> Any:
+        for layer, (weight, bias) in enumerate(weights):
+            images = images @ weight + bias
+            images = jax.nn.relu(images) if layer < len(weights) - 1 else images
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(images), labels[:, None], 1)
+        return -chosen.mean()
+
+    @partial(jax.jit, donate_argnums=0)
+    def steps(weights: Any, order: Any, images: Any, labels: Any) -> Any:
+        def step(weights: Any, picked: Any) -> Any:
+            found = jax.grad(loss)(weights, images[picked], labels[picked])
+            stepped = jax.tree.map(lambda w, g: w - LEARNING_RATE * g, weights, found)
+            return stepped, None
+
+        return jax.lax.scan(step, weights, order)[0]
+
+    rng = np.random.default_rng(0)
+
+    def run() -> None:
+        nonlocal weights
+        order = rng.permutation(data.num_samples)[: batch_size * num_steps]
+        order = jnp.asarray(order.reshape(num_steps, batch_size))
+        weights = jax.block_until_ready(steps(weights, order, all_images, all_labels))
+
+    return run
+
+
+def write_idx(arrays: Arrays, folder: Path) -> None:
+    """Write MNIST as the files that torchvision reads without downloading them."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, images, labels in (
+        ("train", arrays.x_train, arrays.y_train),
+        ("t10k", arrays.x_test, arrays.y_test),
+    ):
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            pixels = np.ascontiguousarray(array, np.uint8)
+            header = np.array([0x800 + pixels.ndim, *pixels.shape], ">i4").tobytes()
+            (raw / f"{name}-{kind}-ubyte").write_bytes(header + pixels.tobytes())
+
+
+def _model(data: Dataset) -> tuple[nn.Sequential, torch.optim.SGD]:
+    num_features = data.train_images.shape[1]
+    model = nn.Sequential(
+        nn.Linear(num_features, 1024),
+        nn.ReLU(),
+        nn.Linear(1024, 1024),
+        nn.ReLU(),
+        nn.Linear(1024, data.num_classes),
+    )
+    return model, torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Any, labels: Any
+) -> None:
+    loss = functional.cross_entropy(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()

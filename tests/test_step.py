@@ -1,0 +1,140 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from raybs.model import init_state
+from raybs.step import captured, make_step, samples_per_call
+from raybs.train import select
+
+
+def batch(subset, *shape):
+    """Samples of the subset and their labels, (R, samples)."""
+    picked = torch.randint(230, shape, generator=torch.Generator().manual_seed(0))
+    return subset.data.train_images[picked], subset.data.train_labels[picked]
+
+
+def states(configs):
+    """Two equal inits."""
+    init = init_state(configs, 784, 10, "cpu")
+    return init, select(init, range(len(configs)))
+
+
+def assert_close(one, two, **tolerance):
+    pairs = zip(one.weights + one.biases, two.weights + two.biases, strict=True)
+    for ours, twin in pairs:
+        torch.testing.assert_close(ours, twin, **tolerance)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])  # 3 leaves a short last batch
+@pytest.mark.parametrize("hidden", [(16,), (16, 12), (9, 8, 7)])
+def test_deferred_updates_equal_one_update_a_step(subset, batch_size, hidden):
+    """The slow twin is momentum 0 through torch.optim, a batch at a time."""
+    configs = [
+        subset.config((batch_size, 0.1, 1), hidden=hidden, seed=seed)
+        for seed in range(2)
+    ]
+    deferred, twin = states(configs)
+    images, labels = batch(subset, 2, 64)
+    rates = [0.05, 0.02]
+    make_step(configs, deferred)(images, labels, rates, batch_size)
+    for r, rate in enumerate(rates):
+        parameters = [t[r].requires_grad_() for t in twin.weights + twin.biases]
+        sgd = torch.optim.SGD(parameters, lr=rate)
+        for start in range(0, 64, batch_size):
+            outputs = images[r, start : start + batch_size]
+            for layer in range(len(hidden) + 1):
+                weight, bias = parameters[layer], parameters[len(hidden) + 1 + layer]
+                outputs = (outputs if not layer else outputs.relu()) @ weight.T + bias
+            loss = torch.nn.functional.cross_entropy(
+                outputs, labels[r, start : start + batch_size]
+            )
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+    assert_close(deferred, twin, rtol=1e-4, atol=1e-5)
+
+
+def test_only_small_batches_of_plain_sgd_are_deferred(subset):
+    plain = subset.config((8, 0.1, 1))
+    assert [samples_per_call(plain, size) for size in (1, 3, 8)] == [64, 63, 64]
+    assert [samples_per_call(plain, size) for size in (9, 64, 230)] == [9, 64, 230]
+    for fields in ({"momentum": 0.9}, {"optimizer": "adam"}, {"hidden": ()}):
+        assert samples_per_call(replace(plain, **fields), 8) == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "batch_size"),
+    [
+        ({}, 3),
+        ({}, 64),
+        ({"precision": "bfloat16"}, 3),
+        ({"momentum": 0.9}, 64),  # Adam counts its steps, also while make_fx records
+    ],
+)
+def test_a_recorded_step_replayed_equals_the_eager_step(subset, fields, batch_size):
+    """What a CUDA graph does, done with make_fx: record once, then the same kernels.
+
+    A value read by the host, or a shape that changes, would be that of the recording.
+    """
+    configs = [subset.config((batch_size, 0.1, 1), **fields)]
+    eager, replayed = states(configs)
+    recordings = []
+
+    def record(call):
+        before = select(replayed, [0])
+        graph = make_fx(lambda: call() or torch.zeros(1))()
+        # make_fx also runs what it records, which a CUDA graph does not.
+        tensors = replayed.weights + replayed.biases
+        for tensor, old in zip(tensors, before.weights + before.biases, strict=True):
+            tensor.copy_(old)
+        for name, group in replayed.moments.items():
+            for tensor, old in zip(group, before.moments[name], strict=True):
+                tensor.copy_(old)
+        recordings.append(graph)
+        return graph
+
+    one, two = make_step(configs, eager), make_step(configs, replayed)
+    two = captured(two, record)
+    images, labels = batch(subset, 1, 4 * 64)
+    for rate in (0.01, 0.02):
+        for start in range(0, 256, 64):
+            call = (images[:, start : start + 64], labels[:, start : start + 64])
+            one(*call, [rate], batch_size)
+            two(*call, [rate], batch_size)
+    assert len(recordings) == 2  # one for each learning rate
+    assert_close(eager, replayed, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}, {"optimizer": "adam"}])
+@pytest.mark.parametrize("batch_size", [8, 64])
+def test_bfloat16_changes_a_step_by_its_rounding(subset, fields, batch_size):
+    config = subset.config((batch_size, 0.1, 1), **fields)
+    half = replace(config, precision="bfloat16")
+    full, rounded = states([config])
+    start = select(full, [0])
+    images, labels = batch(subset, 1, batch_size)
+    make_step([config], full)(images, labels, [0.01], batch_size)
+    make_step([half], rounded)(images, labels, [0.01], batch_size)
+    for one, two, old in zip(full.weights, rounded.weights, start.weights, strict=True):
+        assert two.dtype == torch.float32
+        # A few of bfloat16's 2**-9 of what the step moved; far more of it if weights
+        # were rounded too. Adam divides by the gradient: small ones count in full.
+        bound = 0.5 if fields.get("optimizer") else 0.1
+        assert 0 < (two - one).norm() < bound * (one - old).norm()
+
+
+def test_weights_stay_float32_with_bfloat16(subset):
+    """Updates far below bfloat16's resolution of a weight add up all the same."""
+    config = subset.config((64, 1e-4, 1), precision="bfloat16")
+    state, start = states([config])
+    images, labels = batch(subset, 1, 64)
+    step = make_step([config], state)
+    for _ in range(20):
+        step(images, labels, [1e-4], 64)
+    moved = (state.weights[1] - start.weights[1]).norm()
+    one = select(start, [0])
+    make_step([config], one)(images, labels, [20e-4], 64)
+    expected = (one.weights[1] - start.weights[1]).norm()
+    assert moved.item() == pytest.approx(expected.item(), rel=0.02)
