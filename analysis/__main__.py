@@ -44,7 +44,7 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
     logging.basicConfig(format="%(message)s")
     try:
         store = open_store(results)
-        known = sorted(store.read_sweeps(check_record))
+        known = sorted(store.read_records("sweeps", check_record))
         if not known:
             raise ValueError(
                 f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"

@@ -58,7 +58,7 @@ def load(results: str | Store) -> Frames:
     keys: list[str] = []
     columns: dict[str, list[Any]] = {"batch_size": [], "learning_rate": []}
     lengths = []
-    for name, value in sorted(store.read_sweeps(check_record).items()):
+    for name, value in sorted(store.read_records("sweeps", check_record).items()):
         sweep = sweep_from_json(value)
         for config in sweep.configs:
             fingerprint = value["fingerprints"][config.dataset]

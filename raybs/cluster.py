@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from raybs.cost import Speed
 from raybs.data import Arrays, Dataset, to_device
-from raybs.launch import OnEvent, Pack, Resources
+from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
 from raybs.store import Store, open_store
-from raybs.worker import Report, carry, prepare
 
 log = logging.getLogger("raybs")
 
@@ -43,11 +44,15 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_prestart_worker_first_driver": "0",  # they would lack Tune's environment
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
 }
+
+TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+"""As ray/tune/execution/class_cache.py has it."""
 
 
 def run_ray(
@@ -58,11 +63,13 @@ def run_ray(
     *,
     on_event: OnEvent,
     stop: threading.Event,
+    calibrate: Calibrate | None = None,
 ) -> None:
     """Train the stretches of `plan` through Ray Tune, on this machine or a cluster.
 
     `datasets` holds those of the plan by name. Setting `stop` ends it after the current
-    epochs, with their states saved.
+    epochs, with their states saved. `calibrate` may plan again, by the speed
+    that it had measured.
 
     Raises:
         ValueError: The cluster cannot be reached, or has not what a trial asks for.
@@ -70,6 +77,10 @@ def run_ray(
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
     with _ray(resources, size), tempfile.TemporaryDirectory() as folder:
         slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
+        measure = partial(_probe, device, resources, per_trial)
+        if calibrate:
+            plan = calibrate(device, measure, at_end=False)
         # A Searcher has one pending trial by default: workers would wait for each
         # other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -80,7 +91,7 @@ def run_ray(
             num_threads=resources.num_threads,
             device=resources.device,
         )
-        packs = _Packs(Frontier(plan), resources.num_replicas, on_event, stop)
+        packs = _Packs(Frontier(plan, resources.num_replicas), on_event, stop)
         tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
@@ -101,6 +112,8 @@ def run_ray(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        if calibrate and not stop.is_set():
+            calibrate(device, measure, at_end=True)
 
 
 def trial_resources(
@@ -132,6 +145,22 @@ def trial_resources(
     return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
 
 
+def _probe(device: str, resources: Resources, per_trial: Mapping[str, float]) -> Speed:
+    """Measure a worker as trials will have it."""
+
+    def measured(num_threads: int, replicas: bool) -> Speed:
+        from raybs.probe import probe
+        from raybs.worker import prepare
+
+        prepare(num_threads)
+        return probe(device, replicas=replicas)
+
+    task = ray.remote(num_cpus=per_trial["cpu"], num_gpus=per_trial["gpu"])(measured)
+    arguments = (resources.num_threads, resources.num_replicas is None)
+    speed: Speed = ray.get(task.remote(*arguments))
+    return speed
+
+
 class StretchTrainable(tune.Trainable):
     """Carries packs of stretches; one actor, with its dataset, serves many of them."""
 
@@ -144,6 +173,9 @@ class StretchTrainable(tune.Trainable):
         device: str | None,
     ) -> None:
         """Start with the first pack; the other arguments hold for all of them."""
+        # Here, not above: the driver does without torch, whose import takes 2 seconds.
+        from raybs.worker import prepare
+
         prepare(num_threads)
         self.references = datasets
         # What a worker logs is not seen: what the store has to tell goes along.
@@ -179,6 +211,8 @@ class StretchTrainable(tune.Trainable):
         self.reports.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
+        from raybs.worker import carry
+
         stretches = [stretch_from_json(value) for value in config["stretches"]]
         dataset = stretches[0].config.dataset
         if dataset not in self.loaded:
@@ -193,12 +227,10 @@ class _Packs:
     def __init__(
         self,
         frontier: Frontier,
-        num_replicas: int,
         on_event: OnEvent,
         stop: threading.Event,
     ) -> None:
         self.frontier = frontier
-        self.num_replicas = num_replicas
         self.on_event = on_event
         self.stop = stop
         self.by_trial: dict[str, Pack] = {}
@@ -222,7 +254,7 @@ class PlanSearcher(Searcher):
         packs = self.packs
         if packs.stop.is_set():
             return str(Searcher.FINISHED)
-        indices = packs.frontier.take(packs.num_replicas)
+        indices = packs.frontier.take()
         if not indices:  # while any runs, its children may follow, or itself again
             return None if packs.by_trial else str(Searcher.FINISHED)
         packs.by_trial[trial_id] = pack = Pack(packs.frontier, indices, packs.on_event)
@@ -324,6 +356,9 @@ def _ray(resources: Resources, num_bytes: int) -> Iterator[None]:
         }
     else:
         options = {"address": resources.address}
+    # What Tune asks for every trial: so the worker that was measured, and has torch
+    # imported, serves a trial next.
+    options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)

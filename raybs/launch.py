@@ -1,13 +1,11 @@
-"""What running a plan in this process and on Ray share: resources, events, packs."""
+"""What running a plan in this process and on Ray share; no torch, no Ray."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from raybs.plan import Frontier
-
-if TYPE_CHECKING:  # imports torch, which takes seconds
-    from raybs.worker import Report
+from raybs.cost import Speed
+from raybs.plan import Frontier, Plan
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -18,7 +16,7 @@ class Resources:
 
     `num_workers` trials at a time with `num_threads` CPUs each; `gpus_per_trial` is 0,
     1 or 1/n; `device` overrules the choice by assigned GPUs; `num_replicas` train side
-    by side in a worker.
+    by side in a worker (None: as many as a probe finds best).
     """
 
     num_workers: int | None = None
@@ -26,8 +24,17 @@ class Resources:
     num_gpus: int | None = None
     gpus_per_trial: float | None = None
     device: str | None = None
-    num_replicas: int = 1
+    num_replicas: int | None = 1
     address: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One epoch of a pack: test accuracies by stretch, and who diverged."""
+
+    epoch: int
+    test_accuracy: dict[int, float]
+    diverged: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,18 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 
+class Calibrate(Protocol):
+    """Has the speed of workers measured where it is unknown, and plans by it."""
+
+    def __call__(
+        self, device: str, measure: Callable[[], Speed], *, at_end: bool
+    ) -> Plan:
+        """Return the plan for workers on `device`; a launcher calls it twice.
+
+        Once before it starts, when measuring delays the start, and once `at_end`.
+        """
+
+
 class Pack:
     """Stretches side by side: turns their reports into events and next stretches."""
 
@@ -66,7 +85,7 @@ class Pack:
         for index in self.indices:
             self.on_event(Event(kind="started", index=index))
 
-    def report(self, report: "Report") -> None:
+    def report(self, report: Report) -> None:
         """Pass on one epoch."""
         for position, index in enumerate(self.indices):
             if index not in self.diverged:

@@ -3,12 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
 from raybs.data import Arrays, Dataset, to_device
-from raybs.launch import OnEvent, Pack, Resources
+from raybs.launch import Calibrate, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
+from raybs.probe import probe
 from raybs.store import Store
 from raybs.worker import carry, prepare
 
@@ -21,11 +23,13 @@ def run_local(
     *,
     on_event: OnEvent,
     stop: threading.Event,
+    calibrate: Calibrate | None = None,
 ) -> None:
     """Train the stretches of `plan` in an order in which all starts exist.
 
     `datasets` holds those of the plan by name. Setting `stop` ends it after the current
-    epoch, with that epoch's state saved.
+    epoch, with that epoch's state saved. `calibrate` may plan again, by the speed that
+    it had measured.
 
     Raises:
         ValueError: The device asked for is not there.
@@ -36,9 +40,12 @@ def run_local(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {error}") from None
+    measure = partial(probe, device, replicas=resources.num_replicas is None)
+    if calibrate:
+        plan = calibrate(device, measure, at_end=False)
     loaded: dict[str, Dataset] = {}
-    frontier = Frontier(plan)
-    while not stop.is_set() and (indices := frontier.take(resources.num_replicas)):
+    frontier = Frontier(plan, resources.num_replicas)
+    while not stop.is_set() and (indices := frontier.take()):
         pack = Pack(frontier, indices, on_event)
         pack.start()
         dataset = pack.stretches[0].config.dataset
@@ -56,3 +63,5 @@ def run_local(
             pack.fail(f"{type(error).__name__}: {error}")
         else:
             pack.finish()
+    if calibrate and not stop.is_set():
+        calibrate(device, measure, at_end=True)

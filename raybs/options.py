@@ -3,6 +3,7 @@
 import contextlib
 
 MAX_SEEDS = 10_000
+MAX_REPLICAS = 10_000
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -45,3 +46,16 @@ def parse_gpus(text: str | None) -> float | None:
         f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "
         "1/2, 1/3, 1/4, 1/8 or any other 1/n."
     )
+
+
+def parse_replicas(text: str) -> int | None:
+    """Read a number of replicas; None for "auto".
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text == "auto":
+        return None
+    if text.isdecimal() and 0 < int(text) <= MAX_REPLICAS:
+        return int(text)
+    raise ValueError(f"--replicas {text!r}: give 1 to {MAX_REPLICAS}, or auto.")

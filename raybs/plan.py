@@ -20,7 +20,7 @@ from raybs.config import (
     path,
     state_keys,
 )
-from raybs.cost import epoch_seconds, measuring_seconds, state_bytes
+from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
 from raybs.store import ROW_BYTES
 
@@ -85,8 +85,12 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Stretches, parents first; what they leave aside, in epochs; bytes to write."""
+    """Stretches, parents first; what they leave aside, in epochs; bytes to write.
 
+    Its seconds are those of workers of `speed`.
+    """
+
+    speed: Speed
     stretches: tuple[Stretch, ...]
     num_trials: int
     asked: int
@@ -137,7 +141,10 @@ def requests(
 
 
 def make_plan(
-    asked: Sequence[Request], rows: Mapping[str, str], states: AbstractSet[str]
+    asked: Sequence[Request],
+    rows: Mapping[str, str],
+    states: AbstractSet[str],
+    speed: Speed = USUAL,
 ) -> Plan:
     """Cut the union of the asked paths, minus what is stored, into stretches.
 
@@ -174,12 +181,13 @@ def make_plan(
                 owner.update(dict.fromkeys(keys[first + 1 : stop + 1], len(branches)))
                 branches.append(_Branch(request=request, start=first, stop=stop))
             wanted = [k for k in wanted if k <= start and k < stop]
-    stretches = _cut(branches, missing, ends, at_start)
+    stretches = _cut(branches, missing, ends, at_start, speed)
     distinct = len({key for request in asked for key in request.keys[1:]})
     total = sum(len(request.keys) - 1 for request in asked)
     to_train = sum(stretch.stop - stretch.start for stretch in stretches)
     infos = {request.info.fingerprint: request.info for request in asked}
     return Plan(
+        speed=speed,
         stretches=tuple(stretches),
         num_trials=len(asked),
         asked=total,
@@ -197,11 +205,16 @@ def make_plan(
 
 
 class Frontier:
-    """The stretches of a plan whose start exists, longest remaining chain first."""
+    """The stretches of a plan whose start exists, longest remaining chain first.
 
-    def __init__(self, plan: Plan) -> None:
+    Those of one shape are taken `num_replicas` at a time to train side by side; None is
+    as many as the plan's speed says is best.
+    """
+
+    def __init__(self, plan: Plan, num_replicas: int | None = 1) -> None:
         """Start with the stretches that wait for no other."""
         self.plan = plan
+        self.num_replicas = num_replicas
         self.children: dict[int, list[int]] = {}
         self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for index, stretch in enumerate(plan.stretches):
@@ -210,12 +223,15 @@ class Frontier:
             else:
                 self.children.setdefault(stretch.parent, []).append(index)
 
-    def take(self, num: int = 1) -> list[int]:
-        """Take up to `num` stretches that fit side by side; none while all wait."""
+    def take(self) -> list[int]:
+        """Take stretches that fit side by side; none while all wait."""
         if not self.ready:
             return []
         shape = min(self.ready, key=lambda shape: self.ready[shape][0])
         heap = self.ready[shape]
+        stretch = self.plan.stretches[heap[0][1]]
+        batch_size = path(stretch.config)[stretch.stop - 1][0]
+        num = self.num_replicas or self.plan.speed.num_replicas(batch_size)
         taken = [heapq.heappop(heap)[1] for _ in range(min(num, len(heap)))]
         if not heap:
             del self.ready[shape]
@@ -274,14 +290,17 @@ def _cut(
     missing: AbstractSet[str],
     ends: AbstractSet[str],
     at_start: dict[str, tuple[Request, int]],
+    speed: Speed,
 ) -> list[Stretch]:
     """Cut branches at their forks, in an order in which parents come first."""
     pieces: list[tuple[Request, int, int, int | None]] = []
     ending: dict[str, int] = {}
-    costs = [_seconds(b.request, b.start, b.stop, b.stop - b.start) for b in branches]
+    costs = [
+        _seconds(b.request, b.start, b.stop, b.stop - b.start, speed) for b in branches
+    ]
     longest = max(STRETCH_SECONDS, sum(costs) / MAX_BREAKS)
     for branch, cost in zip(branches, costs, strict=True):
-        breaks = _breaks(branch, longest) if cost > longest else []
+        breaks = _breaks(branch, longest, speed) if cost > longest else []
         bounds = sorted({branch.start, branch.stop, *branch.forks, *breaks})
         for start, stop in zip(bounds, bounds[1:], strict=False):
             ending[branch.request.keys[stop]] = len(pieces)
@@ -298,7 +317,7 @@ def _cut(
             epochs.add(start)  # the first to start here measures it
         measures.append(frozenset(epochs))
     seconds = [
-        _seconds(request, start, stop, len(measure))
+        _seconds(request, start, stop, len(measure), speed)
         for (request, start, stop, _), measure in zip(pieces, measures, strict=True)
     ]
     remaining = list(seconds)
@@ -327,12 +346,13 @@ def _cut(
     ]
 
 
-def _breaks(branch: _Branch, longest: float) -> list[int]:
+def _breaks(branch: _Branch, longest: float, speed: Speed) -> list[int]:
     """Return the epochs after which another worker may go on, in equal costs."""
     config, info = branch.request.config, branch.request.info
     epochs = path(config)
     cost = {
-        size: epoch_seconds(config, size, info) + measuring_seconds(config, info)
+        size: epoch_seconds(config, size, info, speed)
+        + measuring_seconds(config, info, speed)
         for size in {phase.batch_size for phase in config.phases}
     }
     breaks, seconds = [], 0.0
@@ -344,8 +364,10 @@ def _breaks(branch: _Branch, longest: float) -> list[int]:
     return breaks
 
 
-def _seconds(request: Request, start: int, stop: int, num_measured: int) -> float:
+def _seconds(
+    request: Request, start: int, stop: int, num_measured: int, speed: Speed
+) -> float:
     config, info = request.config, request.info
     sizes = Counter(size for size, _ in path(config)[start:stop])
-    training = sum(n * epoch_seconds(config, b, info) for b, n in sizes.items())
-    return training + num_measured * measuring_seconds(config, info)
+    training = sum(n * epoch_seconds(config, b, info, speed) for b, n in sizes.items())
+    return training + num_measured * measuring_seconds(config, info, speed)

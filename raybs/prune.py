@@ -46,7 +46,7 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
 def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
     """Yield state keys and measured epochs of every trial that somebody may ask for."""
     seeds = {0}
-    for value in store.read_sweeps(check_record).values():
+    for value in store.read_records("sweeps", check_record).values():
         sweep = sweep_from_json(value)
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.

@@ -2,6 +2,7 @@
 
     format.json      the layout's version
     sweeps/          NAME.json: what each sweep was last asked for
+    speeds/          NAME.json: how fast workers of a kind were measured to be
     rows/            KEY-DIGEST.parquet: measured rows
     states/          KEY-DIGEST.safetensors: weights, biases, optimizer moments
     rolling/         the same, of stretches that are not finished
@@ -35,6 +36,7 @@ from pyarrow import fs
 FORMAT = 1
 ENDINGS = {
     "sweeps": ".json",
+    "speeds": ".json",
     "rows": ".parquet",
     "states": ".safetensors",
     "rolling": ".safetensors",
@@ -84,28 +86,28 @@ class Store:
     root: str
     tell: Callable[[str], None] = logging.getLogger("raybs").warning
 
-    def write_sweep(self, name: str, value: Mapping[str, Any]) -> None:
-        """Replace what `sweeps/<name>.json` says."""
+    def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
+        """Replace what `<folder>/<name>.json` says; the folder: sweeps or speeds."""
         text = json.dumps(value, indent=1).encode()
-        self._write(f"sweeps/{name}.json", text)
+        self._write(f"{folder}/{name}.json", text)
 
-    def read_sweeps(
-        self, check: Callable[[Any], object] = lambda value: None
+    def read_records(
+        self, folder: str, check: Callable[[Any], object] = lambda value: None
     ) -> dict[str, dict[str, Any]]:
-        """Return what every sweep was last asked for, by name.
+        """Return the records in `folder`, by name.
 
         What `check` raises an error for is set aside, as what is no JSON.
         """
-        sweeps = {}
-        for name in self._list("sweeps"):
-            content = self._read(f"sweeps/{name}")
+        records = {}
+        for name in self._list(folder):
+            content = self._read(f"{folder}/{name}")
             try:
                 value = json.loads(content or b"")
                 check(value)
-                sweeps[name.removesuffix(".json")] = value
+                records[name.removesuffix(".json")] = value
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                self._set_aside(f"sweeps/{name}", f"records no sweep ({error})")
-        return sweeps
+                self._set_aside(f"{folder}/{name}", f"is no record ({error})")
+        return records
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add measured rows; the file is named after the last one."""

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -25,10 +25,11 @@ from raybs.config import (
     truncated,
     with_seeds,
 )
+from raybs.cost import USUAL, Speed, speed_from_json
 from raybs.data import Arrays, describe, load_arrays
 from raybs.display import Display, duration, size
 from raybs.launch import DEVICES, Resources
-from raybs.options import parse_gpus, parse_seeds
+from raybs.options import parse_gpus, parse_replicas, parse_seeds
 from raybs.plan import Plan, Request, make_plan, requests
 from raybs.store import Store, open_store
 
@@ -125,11 +126,11 @@ Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
 )
 @click.option(
     "--replicas",
-    type=click.IntRange(min=1),
-    default=1,
+    default="1",
     show_default=True,
-    metavar="N",
-    help="Trials of equal shape trained side by side in one worker.",
+    metavar="N | auto",
+    help="Trials of equal shape trained side by side in one worker; auto: as many as "
+    "a short probe finds fastest. It changes the last digits.",
 )
 @click.option(
     "--figures",
@@ -152,7 +153,7 @@ def main(
     num_gpus: int | None,
     gpus_per_trial: str | None,
     device: str | None,
-    replicas: int,
+    replicas: str,
     figures: str | None,
 ) -> None:
     """Train the trials of one or more sweeps, and end with their tables and charts.
@@ -161,7 +162,7 @@ def main(
     from.
     """
     logging.basicConfig(format="%(message)s")
-    failures: Mapping[int, str] = {}
+    failures: Mapping[str, str] = {}
     try:
         if list_only:
             return say_sweeps()
@@ -181,25 +182,27 @@ def main(
             num_gpus=num_gpus,
             gpus_per_trial=parse_gpus(gpus_per_trial),
             device=device,
-            num_replicas=replicas,
+            num_replicas=parse_replicas(replicas),
             address=address,
         )
         asked = find(names, seeds, max_epochs, precision)
         store = open_store(results, create=not plan_only, missing_ok=plan_only)
-        plan = plan_for(asked, store)
+        # Where a trial will be is not known yet; calibrate corrects it.
+        likely = device or ("cuda" if resources.gpus_per_trial else "cpu")
+        plan = plan_for(asked, store, known_speed(store, likely, threads) or USUAL)
         num_workers = (
             1 if local else workers or max((os.cpu_count() or 1) // threads, 1)
         )
         say_plan(plan, num_workers)
         if plan_only:
             return
-        check_disk(plan, store, num_workers * replicas)
+        check_disk(plan, store, num_workers * (resources.num_replicas or 1))
         names_needed = {stretch.config.dataset for stretch in plan.stretches}
         datasets = {name: load_arrays(name) for name in sorted(names_needed)}
         write_sweeps(store, asked, failed={})
         if plan.stretches:
-            failures = run(plan, store, datasets, resources, local)
-            write_sweeps(store, asked, failed_states(plan, failures))
+            failures = run(asked, plan, store, datasets, resources, local)
+            write_sweeps(store, asked, failures)
             store.compact_rows()
         draw(store, list(asked), figures)
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
@@ -242,10 +245,22 @@ def find(
     return asked
 
 
-def plan_for(asked: Asked, store: Store) -> Plan:
+def plan_for(asked: Asked, store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
     found = [request for _, _, requested in asked.values() for request in requested]
-    return make_plan(found, store.read_statuses(), store.state_files().keys())
+    return make_plan(found, store.read_statuses(), store.state_files().keys(), speed)
+
+
+def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
+    """Return what an earlier sweep measured of such workers."""
+    speeds = store.read_records("speeds", speed_from_json)
+    value = speeds.get(speed_name(device, num_threads))
+    return speed_from_json(value) if value else None
+
+
+def speed_name(device: str, num_threads: int) -> str:
+    """Name a kind of worker."""
+    return f"{device}-{num_threads}"
 
 
 def refuse_together(option: str, given: object, **others: object) -> None:
@@ -301,13 +316,16 @@ def check_disk(plan: Plan, store: Store, num_running: int) -> None:
 
 
 def run(
+    asked: Asked,
     plan: Plan,
     store: Store,
     datasets: Mapping[str, Arrays],
     resources: Resources,
     local: bool,
-) -> Mapping[int, str]:
-    """Train what is to train; return the message of every failed stretch.
+) -> dict[str, str]:
+    """Train what is to train; return failures by the state that was not reached.
+
+    Workers of a kind that this results folder has not seen are measured, too.
 
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
@@ -319,11 +337,32 @@ def run(
             from raybs.local import run_local as launch
         else:
             from raybs.cluster import run_ray as launch
-        on_event = display.on_event
-        launch(plan, store, datasets, resources, on_event=on_event, stop=stop)
+
+        def calibrate(
+            device: str, measure: Callable[[], Speed], *, at_end: bool
+        ) -> Plan:
+            auto = resources.num_replicas is None
+            speed = known_speed(store, device, resources.num_threads)
+            # On a CPU costs are nearly proportional to the usual ones, so that order
+            # and lengths come out alike: no first sweep waits for 3 seconds for it.
+            if at_end or auto or device != "cpu":
+                if not speed or (auto and not speed.replicas):
+                    speed = measure()
+                    name = speed_name(device, resources.num_threads)
+                    store.write_record("speeds", name, asdict(speed))
+            if speed and speed != display.plan.speed and not at_end:
+                display.plan = plan_for(asked, store, speed)
+            return display.plan
+
+        options: dict[str, Any] = {"on_event": display.on_event, "stop": stop}
+        launch(plan, store, datasets, resources, calibrate=calibrate, **options)
         if stop.is_set():
             raise KeyboardInterrupt
-    return display.failures
+    stretches = display.plan.stretches
+    return {
+        stretches[index].keys[stretches[index].stop]: message
+        for index, message in display.failures.items()
+    }
 
 
 @contextlib.contextmanager
@@ -348,14 +387,6 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def failed_states(plan: Plan, failures: Mapping[int, str]) -> dict[str, str]:
-    """Return the messages of failed stretches by the state key they did not reach."""
-    return {
-        plan.stretches[index].keys[plan.stretches[index].stop]: message
-        for index, message in failures.items()
-    }
-
-
 def write_sweeps(store: Store, asked: Asked, failed: Mapping[str, str]) -> None:
     """Write down what was asked for: `analysis.load` assembles trials from it."""
     for name, (title, sweep, found) in asked.items():
@@ -371,7 +402,7 @@ def write_sweeps(store: Store, asked: Asked, failed: Mapping[str, str]) -> None:
             "failed": ours,
             **asdict(sweep),
         }
-        store.write_sweep(name, value)
+        store.write_record("sweeps", name, value)
 
 
 def prune_store(store: Store, *, dry_run: bool) -> None:

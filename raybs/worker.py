@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from raybs.config import TrainConfig
 from raybs.data import Dataset
+from raybs.launch import Report
 from raybs.model import State, moment_names
 from raybs.plan import Stretch
 from raybs.store import Store, Tensors
@@ -18,15 +18,6 @@ from raybs.train import Progress, train
 SAVE_SECONDS = 30.0
 """Training time between two saved states: what a crash repeats at most, plus an
 epoch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """One epoch of a pack: test accuracies by stretch, and who diverged."""
-
-    epoch: int
-    test_accuracy: dict[int, float]
-    diverged: list[int]
 
 
 def prepare(threads: int) -> None:

@@ -59,7 +59,7 @@ def record(store: Store, name: str, sweep: TrainSweep, failed=None, **fields):
         "fingerprints": dict.fromkeys((c.dataset for c in sweep.configs), "f"),
         "failed": failed or {},
     }
-    store.write_sweep(name, value | fields)
+    store.write_record("sweeps", name, value | fields)
 
 
 @pytest.fixture

@@ -131,9 +131,9 @@ def test_a_finished_plan_leaves_nothing_and_a_longer_one_goes_on_from_it(sweep):
 @given(sweep=sweeps, num=st.integers(1, 3))
 def test_the_frontier_gives_every_stretch_once_and_parents_before_children(sweep, num):
     made = plan(sweep)
-    frontier, done, running = Frontier(made), set(), []
+    frontier, done, running = Frontier(made, num), set(), []
     while frontier.ready or running:
-        if taken := frontier.take(num):
+        if taken := frontier.take():
             assert len({made.stretches[i].shape for i in taken}) == 1
             assert all(made.stretches[i].parent in {None, *done} for i in taken)
             running += taken

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from conftest import Subset, numbers
 
 from raybs.catalog import sweep_names
+from raybs.cost import Speed, speed_from_json
 from raybs.options import parse_gpus, parse_seeds
 from raybs.store import FORMAT, open_store
 from raybs.sweep import main
@@ -134,13 +135,45 @@ def test_max_epochs_is_a_smoke_run_of_the_same_sweep(here, subset):
 
 
 def test_precision_is_part_of_what_a_row_is(here, subset):
-    name = write(subset, epochs=1)
+    name = write(subset, epochs=1, rates=(0.1,))
     call(name, "--local")
     output = call(name, "--local", "--precision", "bfloat16")
     assert "bfloat16" in output
     rows = numbers(open_store("results"))
     assert len({row["state_key"] for row in rows}) == len(rows) == 4
     assert len({row["train_loss"] for row in rows}) == 3  # init is the same
+
+
+def test_a_sweep_measures_the_machine_once_and_plans_by_it(here, subset, monkeypatch):
+    """After the first sweep, whose start would have to wait for it."""
+    from raybs import local
+
+    calls = []
+
+    def probe(device, replicas):
+        calls.append((device, replicas))
+        packs = ((1, 2),) if replicas else ()
+        steps = ((1, 7200.0),)
+        return Speed(step=steps, optimizer=0.0, tiny=0.0, sample=0.0, replicas=packs)
+
+    monkeypatch.setattr(local, "probe", probe)
+    call(write(subset, "a.py", epochs=1), "--local")
+    call(write(subset, "b.py", epochs=2), "--local")
+    assert calls == [("cpu", False)]
+    assert " h on " in call(write(subset, "c.py", epochs=3), "--plan")
+    call(write(subset, "c.py", epochs=3), "--local", "--replicas", "auto")
+    call(write(subset, "d.py", epochs=4), "--local", "--replicas", "auto")
+    assert calls == [("cpu", False), ("cpu", True)]
+    packs = {r["num_replicas"] for r in open_store("results").read_rows().to_pylist()}
+    assert packs == {1, 2}
+
+
+def test_an_unreadable_speed_is_set_aside_and_measured_again(here, subset):
+    (here / "results/speeds").mkdir(parents=True)
+    (here / "results/speeds/cpu-1.json").write_text('{"step": 3}')
+    call(write(subset, epochs=1), "--local")
+    [found] = (here / "results/speeds").glob("*.json")
+    assert speed_from_json(json.loads(found.read_text())).step
 
 
 def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
@@ -181,6 +214,9 @@ def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
         (["recovery", "--gpus-per-trial", "1/1e9"], "1/2, 1/3, 1/4"),
         (["recovery", "--results", ""], "is no results folder"),
         (["recovery", "--gpus-per-trial", "0.3"], "1/2, 1/3, 1/4"),
+        (["recovery", "--replicas", "0"], "--replicas '0'"),
+        (["recovery", "--replicas", "many"], "or auto"),
+        (["recovery", "--precision", "float16"], "bfloat16"),
         (["recovery", "--gpus-per-trial", "2"], "1/2, 1/3, 1/4"),
         (["recovery", "--local", "--address", "auto"], "exclude each other"),
         (["recovery", "--results", "mine.py/results"], "cannot be used"),

@@ -1,0 +1,94 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from raybs import probe
+from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.cost import Speed, epoch_seconds, measuring_seconds, speed_from_json
+from raybs.data import DatasetInfo
+from raybs.plan import Frontier, make_plan, requests
+
+SPEED = Speed(
+    step=((1, 0.001), (64, 0.008), (1024, 0.1)),
+    optimizer=0.002,
+    tiny=0.0001,
+    sample=50e-6,
+    replicas=((1, 4), (1024, 1)),
+)
+INFO = DatasetInfo(fingerprint="x", num_samples=60000, num_features=784, num_classes=10)
+
+
+def config(batch_size=64, **fields):
+    phase = Phase(batch_size=batch_size, learning_rate=0.1, epochs=1)
+    return TrainConfig(phases=(phase,), **fields)
+
+
+def test_the_article_network_costs_what_was_measured():
+    # Weights without their biases are the reference: 2058 of 1,863,690 more.
+    seconds = epoch_seconds(config(), 64, INFO, SPEED)
+    assert seconds == pytest.approx(938 * 0.008, rel=0.002)
+    adam = epoch_seconds(config(optimizer="adam"), 64, INFO, SPEED)
+    assert adam == pytest.approx(938 * 0.010, rel=0.002)
+    measuring = measuring_seconds(config(), INFO, SPEED)
+    assert measuring == pytest.approx(70000 * 50e-6, rel=0.002)
+
+
+def test_costs_between_and_beyond_what_was_measured():
+    steps = {
+        size: epoch_seconds(config(), size, INFO, SPEED) / -(-60000 // size)
+        for size in (1, 8, 64, 256, 1024, 2048)
+    }
+    assert list(steps.values()) == sorted(steps.values())
+    assert steps[8] == pytest.approx((0.001 * 0.008) ** 0.5, rel=0.01)  # half-way
+    assert steps[2048] == pytest.approx(0.2, rel=0.01)
+
+
+def test_a_tiny_network_costs_its_overhead_alone():
+    tiny = epoch_seconds(config(hidden=(1,)), 64, INFO, SPEED)
+    assert tiny == pytest.approx(938 * 0.0001, rel=0.05)
+
+
+def test_speed_survives_json_and_wrong_ones_are_refused():
+    assert speed_from_json(json.loads(json.dumps(asdict(SPEED)))) == SPEED
+    for wrong in ({}, {**asdict(SPEED), "step": []}, {**asdict(SPEED), "tiny": "x"}):
+        with pytest.raises(ValueError, match="not a speed"):
+            speed_from_json(wrong)
+
+
+def test_the_best_pack_is_that_of_the_nearest_batch_size():
+    assert [SPEED.num_replicas(size) for size in (1, 16, 64, 4096)] == [4, 4, 1, 1]
+    assert replace(SPEED, replicas=()).num_replicas(1) == 1
+
+
+def test_automatic_packs_are_as_large_as_is_best_for_their_batch_size():
+    configs = [config(size, seed=seed) for size in (1, 1024) for seed in range(5)]
+    asked = requests(TrainSweep(configs=tuple(configs)), lambda name: INFO)
+    frontier = Frontier(make_plan(asked, {}, set(), SPEED), num_replicas=None)
+    taken = []
+    while indices := frontier.take():
+        size = frontier.plan.stretches[indices[0]].config.phases[0].batch_size
+        taken.append((size, len(indices)))
+    assert sorted(taken) == [(1, 1), (1, 4)] + 5 * [(1024, 1)]
+
+
+def test_a_probe_takes_the_largest_pack_that_is_still_worth_it(monkeypatch):
+    times = {1: 1.0, 2: 0.8, 4: 0.75, 8: 0.1}  # 4 brings less than 10 per cent
+
+    def step_seconds(data, device, batch_size, num, **fields):
+        return times[num] * batch_size
+
+    monkeypatch.setattr(probe, "_step_seconds", step_seconds)
+    speed = probe.probe("cpu", replicas=True)
+    assert speed.replicas == ((1, 2), (8, 2), (64, 2), (1024, 2))
+    assert speed.step == ((1, 1), (8, 8), (64, 64), (1024, 1024))
+
+
+def test_a_probe_measures_real_steps():
+    speed = probe.probe("cpu")
+    steps = [seconds for _, seconds in speed.step]
+    assert steps == sorted(steps)
+    assert 0 < speed.tiny < steps[-1]
+    assert speed.optimizer > 0
+    assert speed.sample > 0
+    assert speed.replicas == ()
