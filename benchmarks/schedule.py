@@ -1,0 +1,75 @@
+"""How near the scheduling comes to the best possible, on simulated workers.
+
+Run: python -m benchmarks.schedule      (seconds)
+
+Every stretch takes what the plan estimates. No schedule can be shorter than the
+longest path, nor than an even share of all work.
+"""
+
+import heapq
+
+import click
+import pandas as pd
+
+from benchmarks.report import finish, machine, markdown
+from raybs.catalog import sweep_names
+from raybs.cost import USUAL, Speed
+from raybs.plan import Frontier, Plan, make_plan
+from raybs.sweep import find
+
+NUM_WORKERS = (2, 8, 32)
+GPU = Speed(
+    step=((1, 40e-6), (64, 40e-6), (1024, 120e-6)),
+    optimizer=20e-6,
+    tiny=40e-6,
+    sample=1e-7,
+)
+"""A guess, nowhere measured: a device that small batches leave idle."""
+
+
+@click.command()
+def main() -> None:
+    """Simulate the article's sweeps on 2, 8 and 32 workers."""
+    rows = []
+    asked = {name: [name] for name in sweep_names()}
+    asked |= {"all, 1 seed": sweep_names(), "all, 5 seeds": sweep_names()}
+    for name, names in asked.items():
+        seeds = "5" if name.endswith("5 seeds") else None
+        found = [r for _, _, requests in find(names, seeds).values() for r in requests]
+        for workers, speed in (("CPU", USUAL), ("GPU (a guess)", GPU)):
+            plan = make_plan(found, {}, set(), speed)
+            for num_workers in NUM_WORKERS:
+                took = makespan(plan, num_workers)
+                best = plan.makespan(num_workers)
+                rows.append((name, workers, num_workers, took, best))
+    columns = ["sweep", "speed", "workers", "seconds", "bound"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["above"] = 100 * (frame["seconds"] / frame["bound"] - 1)
+    table = frame.pivot(index="sweep", columns=["speed", "workers"], values="above")
+    table = table.loc[list(asked)].round(1)
+    table.columns = [f"{speed}, {n} workers" for speed, n in table.columns]
+    text = (
+        "Per cent by which the simulated makespan exceeds the lower bound\n"
+        "max(longest path, total / workers). " + machine() + ".\n\n"
+        f"{markdown(table.reset_index())}\n\nLargest: {frame['above'].max():.1f} %."
+    )
+    finish("schedule", frame, text)
+
+
+def makespan(plan: Plan, num_workers: int) -> float:
+    """Simulate `plan`: whenever a worker is free, it takes what the frontier gives."""
+    frontier, now = Frontier(plan), 0.0
+    running: list[tuple[float, int]] = []
+    while True:
+        while len(running) < num_workers and (taken := frontier.take()):
+            for index in taken:
+                seconds = plan.stretches[index].seconds
+                heapq.heappush(running, (now + seconds, index))
+        if not running:
+            return now
+        now, index = heapq.heappop(running)
+        frontier.finish(index)
+
+
+if __name__ == "__main__":
+    main()
