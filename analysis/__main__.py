@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
-from raybs.config import check_record
+from raybs.config import record_from_json
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -23,6 +23,9 @@ Examples:
   python -m analysis lr_compensation                     one of them
   python -m analysis --results docs/reference recovery   the project's own run
 """
+
+MAX_PRINTED = 40
+"""Of a table's lines on the terminal; the file has all."""
 
 
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
@@ -44,7 +47,7 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
     logging.basicConfig(format="%(message)s")
     try:
         store = open_store(results)
-        known = sorted(store.read_records("sweeps", check_record))
+        known = sorted(store.read_records("sweeps", record_from_json))
         if not known:
             raise ValueError(
                 f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"
@@ -73,7 +76,9 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     for name in names:
         found = frames.only(loaded, name)
         table = tables.final_table(found.trials)
-        print_table(table, f"{name}: {found.trials['title'].iloc[0]}")
+        print_table(table[:MAX_PRINTED], f"{name}: {found.trials['title'].iloc[0]}")
+        if len(table) > MAX_PRINTED:
+            click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
         folder = top / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "table.md").write_text(tables.to_markdown(table), "utf-8")

@@ -34,20 +34,24 @@ def training_curves(
         )
         for metric, axis in METRICS.items()
     }
+    said = subtitle(values[values["metric"] == "test_accuracy"], summary)
     rows = [
         alt.hconcat(panels["train_accuracy"], panels["test_accuracy"]),
         alt.hconcat(panels["train_loss"], panels["test_loss"]),
     ]
-    return alt.vconcat(*rows, title=alt.TitleParams(title, subtitle=subtitle(summary)))
+    return alt.vconcat(*rows, title=alt.TitleParams(title, subtitle=said))
 
 
-def subtitle(summary: pd.DataFrame) -> str:
+MAX_POINTS = 4000
+"""Of single seeds in a panel: more take long to draw, and hide the means."""
+
+
+def subtitle(values: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Say how many seeds a figure is drawn from, and what its bands are."""
     num_seeds = int(summary["num_seeds"].max()) if len(summary) else 0
     if num_seeds > 1:
-        return (
-            f"mean of {num_seeds} seeds, {CONFIDENCE:.0%} interval; single seeds faint"
-        )
+        faint = "; single seeds faint" if len(values) <= MAX_POINTS else ""
+        return f"mean of {num_seeds} seeds, {CONFIDENCE:.0%} interval{faint}"
     return "one seed"
 
 
@@ -63,10 +67,11 @@ def lines(
     color, dash = label_scales(batch_sizes, names)
     layers: list[alt.Chart] = []
     if len(summary) and summary["num_seeds"].max() > 1:
-        faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
-        layers.append(
-            faint.encode(x, _with_field(y, "value"), color, dash, detail="seed:N")
-        )
+        if len(values) <= MAX_POINTS:
+            faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
+            layers.append(
+                faint.encode(x, _with_field(y, "value"), color, dash, detail="seed:N")
+            )
         band = alt.Chart(summary).mark_area(opacity=0.2)
         layers.append(band.encode(x, _with_field(y, "lower"), alt.Y2("upper"), color))
     mean = alt.Chart(summary).mark_line(strokeWidth=2, point=_single_points(summary))

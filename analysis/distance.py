@@ -34,6 +34,6 @@ def distance_from_init(
         ).properties(width=WIDTH, height=HEIGHT, title=panel)
         for panel in dict.fromkeys(summary["panel"])
     ]
-    return alt.hconcat(
-        *panels, title=alt.TitleParams(title, subtitle=subtitle(summary))
-    )
+    largest = values["panel"].value_counts().idxmax()
+    said = subtitle(values[values["panel"] == largest], summary)
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))

@@ -1,16 +1,28 @@
 """Which charts a sweep has: name and chart, from its frames."""
 
+from dataclasses import replace
+
 import altair as alt
 
 from analysis import frames
 from analysis.curves import training_curves
 from analysis.distance import distance_from_init
 
+MAX_LABELS = 24
+"""Of lines in one chart: more can be neither told apart nor found in the legend."""
+
 
 def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
-    """Return the charts of one sweep (`frames.only`) by name, but no empty one."""
+    """Return the charts of one sweep (`frames.only`) by name, but no empty one.
+
+    Of many configs those are drawn that end best.
+    """
+    title = str(found.trials["title"].iloc[0])
+    num_labels = found.trials["label"].nunique()
+    if num_labels > MAX_LABELS:
+        found = _best(found)
+        title += f" ({MAX_LABELS} of {num_labels} configs: the highest test accuracy)"
     trials, history = found.trials, found.history
-    title = str(trials["title"].iloc[0])
     batch_sizes = dict(zip(trials["label"], trials["batch_size"], strict=True))
     last = trials["last_epochs"].iloc[0]
     last_epochs = None if last is None or last != last else int(last)
@@ -27,3 +39,16 @@ def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
             moved, frames.summarize(moved), diverged, batch_sizes, title
         )
     return charts
+
+
+def _best(found: frames.Frames) -> frames.Frames:
+    """Return the trials of the MAX_LABELS labels that end best."""
+    ends = found.trials.groupby("label", sort=False)["final_test_accuracy"].mean()
+    labels = ends.nlargest(MAX_LABELS, keep="first").index
+    if len(labels) < MAX_LABELS:  # too few were measured
+        labels = ends.index[:MAX_LABELS]
+    return replace(
+        found,
+        trials=found.trials[found.trials["label"].isin(labels)],
+        history=found.history[found.history["label"].isin(labels)],
+    )

@@ -9,11 +9,10 @@ from scipy import stats
 
 from raybs.config import (
     TrainConfig,
-    check_record,
     label,
     path,
+    record_from_json,
     state_keys,
-    sweep_from_json,
 )
 from raybs.store import Store, open_store
 
@@ -54,26 +53,35 @@ def load(results: str | Store) -> Frames:
     """
     store = open_store(results) if isinstance(results, str) else results
     rows = store.read_rows().to_pandas()
+    position = {key: index for index, key in enumerate(rows["state_key"])}
     trials: list[dict[str, Any]] = []
-    keys: list[str] = []
-    columns: dict[str, list[Any]] = {"batch_size": [], "learning_rate": []}
-    lengths = []
-    for name, value in sorted(store.read_records("sweeps", check_record).items()):
-        sweep = sweep_from_json(value)
+    stored: list[int] = []  # positions of every trial's rows, one trial after the other
+    columns: dict[str, list[Any]] = {
+        "number": [],
+        "batch_size": [],
+        "learning_rate": [],
+    }
+    records = store.read_records("sweeps", record_from_json)
+    for name, (sweep, entries) in sorted(records.items()):
         for config in sweep.configs:
-            fingerprint = value["fingerprints"][config.dataset]
-            found = state_keys(config, fingerprint, value["trainer_version"])
-            epochs, on_path = path(config), set(found)
-            keys += found
-            lengths.append(len(found))
-            # Epoch 0 is drawn with the phase that it begins.
-            columns["batch_size"] += [size for size, _ in (epochs[0], *epochs)]
-            columns["learning_rate"] += [rate for _, rate in (epochs[0], *epochs)]
-            failed = [why for key, why in value["failed"].items() if key in on_path]
+            fingerprint = entries["fingerprints"][config.dataset]
+            found = state_keys(config, fingerprint, entries["trainer_version"])
+            epochs = path(config)
+            for epoch, key in enumerate(found):
+                if key in position:
+                    # Epoch 0 is drawn with the phase that it begins.
+                    batch_size, learning_rate = epochs[max(epoch - 1, 0)]
+                    stored.append(position[key])
+                    columns["number"].append(len(trials))
+                    columns["batch_size"].append(batch_size)
+                    columns["learning_rate"].append(learning_rate)
+            failed = []
+            if entries["failed"]:
+                failed = [entries["failed"][k] for k in found if k in entries["failed"]]
             trials.append(
                 {
                     "sweep": name,
-                    "title": value["title"],
+                    "title": entries["title"],
                     "trial": found[-1],
                     "label": label(config),
                     "seed": config.seed,
@@ -85,12 +93,7 @@ def load(results: str | Store) -> Frames:
                 }
             )
     asked = pd.DataFrame(trials, columns=None if trials else TRIAL_COLUMNS)
-    number = np.repeat(np.arange(len(lengths)), lengths)
-    every = pd.DataFrame({"number": number, "state_key": keys, **columns})
-    every["state_key"] = every["state_key"].astype(rows["state_key"].dtype)
-    history = every.merge(rows, on="state_key", how="inner").sort_values(
-        ["number", "epoch"], kind="stable"
-    )
+    history = rows.iloc[stored].assign(**columns)
     history = _up_to_divergence(history)
     first = [
         "sweep",

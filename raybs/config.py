@@ -184,6 +184,8 @@ def canonical(config: TrainConfig) -> TrainConfig:
             joined[-1] = replace(phase, epochs=joined[-1].epochs + phase.epochs)
         else:
             joined.append(phase)
+    if len(joined) == len(config.phases):
+        return config
     return replace(config, phases=tuple(joined))
 
 
@@ -289,8 +291,11 @@ def sweep_from_json(value: Mapping[str, Any]) -> TrainSweep:
         raise ValueError(f"not a sweep: {error}") from None
 
 
-def check_record(value: Mapping[str, Any]) -> None:
-    """Check what a results folder records of a sweep.
+def record_from_json(value: Mapping[str, Any]) -> tuple[TrainSweep, dict[str, Any]]:
+    """Read what a results folder records of a sweep: the sweep, and the other entries.
+
+    These are title, trainer_version, fingerprints (by dataset) and failed (messages by
+    state key).
 
     Raises:
         ValueError: It is not as `python -m raybs.sweep` writes it.
@@ -298,13 +303,14 @@ def check_record(value: Mapping[str, Any]) -> None:
         TypeError: It is no mapping.
     """
     sweep = sweep_from_json(value)
+    names = ("title", "trainer_version", "fingerprints", "failed")
+    entries = {name: value[name] for name in names}
     for entry in ("fingerprints", "failed"):
-        if not isinstance(value[entry], dict):
-            raise ValueError(f"{entry}: {value[entry]!r}")
+        if not isinstance(entries[entry], dict):
+            raise ValueError(f"{entry}: {entries[entry]!r}")
     for config in sweep.configs:
-        value["fingerprints"][config.dataset]
-    for entry in ("title", "trainer_version"):
-        value[entry]
+        entries["fingerprints"][config.dataset]
+    return sweep, entries
 
 
 def any_of(values: Iterable[object]) -> str:

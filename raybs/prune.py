@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from raybs.catalog import find_sweep, sweep_names
 from raybs.config import (
     TrainSweep,
-    check_record,
+    record_from_json,
     state_keys,
-    sweep_from_json,
     with_seeds,
 )
 from raybs.data import describe
@@ -46,12 +45,11 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
 def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
     """Yield state keys and measured epochs of every trial that somebody may ask for."""
     seeds = {0}
-    for value in store.read_records("sweeps", check_record).values():
-        sweep = sweep_from_json(value)
+    for sweep, entries in store.read_records("sweeps", record_from_json).values():
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.
-            fingerprint = value["fingerprints"][config.dataset]
-            keys = state_keys(config, fingerprint, value["trainer_version"])
+            fingerprint = entries["fingerprints"][config.dataset]
+            keys = state_keys(config, fingerprint, entries["trainer_version"])
             yield keys, sweep.measured(config)
             seeds.add(config.seed)
     own: list[TrainSweep] = [find_sweep(name)[2] for name in sweep_names()]

@@ -91,20 +91,17 @@ class Store:
         text = json.dumps(value, indent=1).encode()
         self._write(f"{folder}/{name}.json", text)
 
-    def read_records(
-        self, folder: str, check: Callable[[Any], object] = lambda value: None
-    ) -> dict[str, dict[str, Any]]:
-        """Return the records in `folder`, by name.
+    def read_records(self, folder: str, parse: Callable[[Any], T]) -> dict[str, T]:
+        """Return what `parse` makes of the records in `folder`, by name.
 
-        What `check` raises an error for is set aside, as what is no JSON.
+        What it raises an error for is set aside, as what is no JSON.
         """
         records = {}
         for name in self._list(folder):
             content = self._read(f"{folder}/{name}")
             try:
                 value = json.loads(content or b"")
-                check(value)
-                records[name.removesuffix(".json")] = value
+                records[name.removesuffix(".json")] = parse(value)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 self._set_aside(f"{folder}/{name}", f"is no record ({error})")
         return records

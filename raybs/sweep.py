@@ -254,8 +254,7 @@ def plan_for(asked: Asked, store: Store, speed: Speed) -> Plan:
 def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
     """Return what an earlier sweep measured of such workers."""
     speeds = store.read_records("speeds", speed_from_json)
-    value = speeds.get(speed_name(device, num_threads))
-    return speed_from_json(value) if value else None
+    return speeds.get(speed_name(device, num_threads))
 
 
 def speed_name(device: str, num_threads: int) -> str:

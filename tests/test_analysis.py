@@ -345,3 +345,45 @@ def test_an_unmeasured_sweep_gives_a_table_and_no_empty_chart(store, subset, tmp
     assert [p.name for p in (Path(store.root) / "figures/one").iterdir()] == [
         "table.md"
     ]
+
+
+def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
+    store, subset, tmp_path
+):
+    configs = [subset.config((64, 0.1 + i, 1)) for i in range(50)]
+    record(store, "many", TrainSweep(configs=tuple(configs)))
+    for i, config in enumerate(configs):
+        keys = state_keys(config, "f")
+        store.write_rows([row(keys[0], 0, 0.1), row(keys[1], 1, 0.01 * i)])
+    found = frames.only(analysis.load(store), "many")
+    for chart in figures(found).values():
+        spec = chart.to_dict()
+        drawn = {
+            item["label"]
+            for data in spec["datasets"].values()
+            for item in data
+            if "label" in item
+        }
+        assert drawn == {label(config) for config in configs[26:]}
+        assert "24 of 50 configs" in spec["title"]["text"]
+    output = (
+        CliRunner()
+        .invoke(main, ["many", "--results", store.uri, "--figures", str(tmp_path)])
+        .output
+    )
+    assert "and 10 more configs in table.md" in output
+    assert len((tmp_path / "many/table.md").read_text().splitlines()) == 2 + 50
+
+
+def test_too_many_seeds_are_drawn_as_means_and_intervals_alone(store, subset):
+    sweep = with_seeds(TrainSweep(configs=(subset.config((64, 0.1, 9)),)), range(500))
+    record(store, "seeds", sweep)
+    rows = []
+    for config in sweep.configs:
+        keys = state_keys(config, "f")
+        rows += [row(keys[k], k, 0.5 + 0.0001 * config.seed) for k in range(10)]
+    store.write_rows(rows)
+    for chart in figures(frames.only(analysis.load(store), "seeds")).values():
+        spec = chart.to_dict()
+        assert "faint" not in spec["title"]["subtitle"]
+        assert sum(len(data) for data in spec["datasets"].values()) < 1000

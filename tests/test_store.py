@@ -79,7 +79,7 @@ def test_states_come_back_as_written(any_store):
 def test_sweeps_come_back_as_last_written(any_store):
     any_store.write_record("sweeps", "one", {"configs": []})
     any_store.write_record("sweeps", "one", {"configs": [1]})
-    assert any_store.read_records("sweeps") == {"one": {"configs": [1]}}
+    assert any_store.read_records("sweeps", dict) == {"one": {"configs": [1]}}
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one byte", "emptied"])
@@ -110,7 +110,7 @@ def test_a_corrupt_file_is_named_set_aside_and_missing(store, caplog, kind, dama
 def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
     store.write_record("sweeps", "one", {})
     (Path(store.root) / "sweeps/two.json").write_text("{")
-    assert store.read_records("sweeps") == {"one": {}}
+    assert store.read_records("sweeps", dict) == {"one": {}}
     assert "two.json" in caplog.text
 
 
@@ -118,7 +118,7 @@ def test_files_that_are_not_ours_are_left_alone(store, caplog):
     for name in ("rows/.DS_Store", "sweeps/README", "sweeps/.x.json", "states/junk"):
         (Path(store.root) / name).write_text("")
     assert keys(store) == []
-    assert store.read_records("sweeps") == {}
+    assert store.read_records("sweeps", dict) == {}
     assert store.state_files() == {}
     assert caplog.text == ""
     assert len(files(store)) == 4
@@ -210,7 +210,7 @@ def test_what_is_no_results_folder_is_refused(tmp_path):
 
 def test_a_missing_folder_reads_as_empty_where_that_is_wanted(tmp_path):
     store = open_store(str(tmp_path / "none"), missing_ok=True)
-    assert (keys(store), store.state_files(), store.read_records("sweeps")) == (
+    assert (keys(store), store.state_files(), store.read_records("sweeps", dict)) == (
         [],
         {},
         {},

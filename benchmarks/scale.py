@@ -1,0 +1,218 @@
+"""Planning, loading and charting many trials, and how many workers one driver feeds.
+
+Run: python -m benchmarks.scale         (5 minutes)
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+from benchmarks.report import finish, machine, markdown
+from benchmarks.sweep import reports, write_tiny
+from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.data import describe
+from raybs.plan import STRETCH_SECONDS, Request, make_plan, requests
+from raybs.store import Store, open_store
+
+EPOCHS = 30
+NUM_TRIALS = (100, 1000, 10_000, 100_000)
+NUM_GPUS = (8, 64, 512)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure all; every measurement is a process of its own, so its memory is too."""
+    if context.invoked_subcommand:
+        return
+    rows = []
+    for num in NUM_TRIALS:
+        with tempfile.TemporaryDirectory() as folder:
+            for what in ("plan", "write", "load", "chart"):
+                rows.append(
+                    {"what": what, "trials": num, **measured(what, num, folder)}
+                )
+    for num in (100, 1000):
+        rows.append({"what": "drive", "trials": num, **drive(num)})
+    frame = pd.DataFrame(rows)
+    finish("scale", frame, text(frame))
+
+
+@main.command()
+@click.argument("what")
+@click.argument("num", type=int)
+@click.argument("folder", type=click.Path(path_type=Path))
+def one(what: str, num: int, folder: Path) -> None:
+    """Measure one thing, in this process; print it as JSON."""
+    run: Callable[[int, Path], float] = globals()[what]
+    seconds = run(num, folder)
+    # Linux counts in KiB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**20
+    click.echo(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def measured(what: str, num: int, folder: str) -> dict[str, float]:
+    """Run `one` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.scale", "one", what, str(num), folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def sweep_of(num: int) -> TrainSweep:
+    """Make a grid of 4 batch sizes, 5 seeds and learning rates; 100,000 are sparse."""
+    configs = [
+        TrainConfig(
+            phases=(
+                Phase(
+                    batch_size=(32, 64, 256, 1024)[i % 4],
+                    learning_rate=0.001 + 1e-6 * (i // 20),
+                    epochs=EPOCHS,
+                ),
+            ),
+            seed=i // 4 % 5,
+        )
+        for i in range(num)
+    ]
+    every = EPOCHS if num > 10_000 else 1
+    return TrainSweep(configs=tuple(configs), evaluate_every=every)
+
+
+def plan(num: int, folder: Path) -> float:
+    """Time what --plan does: configs, their checks and keys, and the plan."""
+    start = time.perf_counter()
+    made = make_plan(requests(sweep_of(num), describe), {}, set())
+    assert made.to_train == num * EPOCHS
+    return time.perf_counter() - start
+
+
+def write(num: int, folder: Path) -> float:
+    """Store rows of all trials, in files of up to 300,000, as one worker would."""
+    start = time.perf_counter()
+    store = open_store(str(folder), create=True)
+    sweep = sweep_of(num)
+    found = requests(sweep, describe)
+    record = {
+        "title": f"{num} trials",
+        "trainer_version": 1,
+        "fingerprints": {"mnist": describe("mnist").fingerprint},
+        "failed": {},
+        **asdict(sweep),
+    }
+    store.write_record("sweeps", "scale", record)
+    for first in range(0, num, 1000):
+        store.write_rows(rows_of(found[first : first + 1000]))
+    compact(store)
+    return time.perf_counter() - start
+
+
+def rows_of(found: list[Request]) -> list[dict[str, object]]:
+    """Make rows as measured ones look."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for request in found:
+        for epoch in request.measured:
+            loss, accuracy = 2.3 / (1 + epoch), 1 - 0.9 / (1 + epoch)
+            noise = float(rng.normal(0, 0.01))
+            rows.append(
+                {
+                    "state_key": request.keys[epoch],
+                    "epoch": epoch,
+                    "step": epoch * 938,
+                    "samples_seen": epoch * 60000,
+                    **dict.fromkeys(("train_loss", "test_loss"), loss + noise),
+                    **dict.fromkeys(("train_accuracy", "test_accuracy"), accuracy),
+                    **dict.fromkeys(("weight_distance", "weight_norm"), 40 + noise),
+                    **dict.fromkeys(("bias_distance", "bias_norm"), noise),
+                    **dict.fromkeys(
+                        ("layer_distance", "cosine_to_init"), [noise, 0.9, 0.8]
+                    ),
+                    "seconds": 10 + noise,
+                    "device": "cpu",
+                    "num_threads": 1,
+                    "num_replicas": 1,
+                    "torch_version": "2",
+                    "status": "complete",
+                }
+            )
+    return rows
+
+
+def compact(store: Store) -> None:
+    """Merge row files, as a sweep does at its end."""
+    store.compact_rows()
+
+
+def load(num: int, folder: Path) -> float:
+    """Time `analysis.load`, without its imports."""
+    import analysis
+
+    start = time.perf_counter()
+    frames = analysis.load(str(folder))
+    assert len(frames.trials) == num
+    return time.perf_counter() - start
+
+
+def chart(num: int, folder: Path) -> float:
+    """Time tables and charts, without loading."""
+    import analysis
+    from analysis import frames, tables
+    from analysis.figures import figures
+    from analysis.theme import save
+
+    found = frames.only(analysis.load(str(folder)), "scale")
+    start = time.perf_counter()
+    tables.to_markdown(tables.final_table(found.trials))
+    for name, drawn in figures(found).items():
+        save(drawn, folder, name)
+    return time.perf_counter() - start
+
+
+def drive(num: int) -> dict[str, float]:
+    """Return what a stretch costs with nothing in it: the driver's part, on Ray."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tiny(Path(folder), num)
+        times = [
+            at
+            for at, line in reports("raybs.sweep", "tiny.py", folder=folder)
+            if "finished" in line
+        ]
+    return {"seconds": times[-1] - times[0], "peak": float("nan")}
+
+
+def text(frame: pd.DataFrame) -> str:
+    """Return the tables of `frame`."""
+    shown = frame.copy()
+    shown["cell"] = [
+        f"{row.seconds:.2f} s, {row.peak:.0f} MiB" for row in frame.itertuples()
+    ]
+    shown = shown[shown["what"] != "drive"]
+    table = shown.pivot(index="trials", columns="what", values="cell")
+    drives = frame[frame["what"] == "drive"]
+    rate = float((drives["trials"] / drives["seconds"]).min())
+    feeds = ", ".join(f"{num} GPUs: {num / rate:.1f} s" for num in NUM_GPUS)
+    return "\n\n".join(
+        [
+            f"Seconds, and peak memory of the process, for trials of {EPOCHS} epochs "
+            f"(of 100,000 trials only epochs 0 and {EPOCHS} are measured).\n"
+            f"{machine('pandas', 'pyarrow', 'ray')}.",
+            markdown(table[["plan", "load", "chart"]].reset_index()),
+            f"One driver ends and starts {rate:.0f} stretches a second (trivial ones, "
+            "two workers on the driver's own\ntwo cores). Shortest stretch that keeps "
+            f"all busy: {feeds}; stretches take\n{STRETCH_SECONDS:.0f} s or longer.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
