@@ -6,6 +6,9 @@ import pandas as pd
 from analysis.frames import CONFIDENCE, METRICS
 from analysis.theme import HEIGHT, WIDTH, label_scales
 
+MAX_POINTS = 4000
+"""Of single seeds in a panel: more take long to draw, and hide the means."""
+
 
 def training_curves(
     values: pd.DataFrame,
@@ -40,10 +43,6 @@ def training_curves(
         alt.hconcat(panels["train_loss"], panels["test_loss"]),
     ]
     return alt.vconcat(*rows, title=alt.TitleParams(title, subtitle=said))
-
-
-MAX_POINTS = 4000
-"""Of single seeds in a panel: more take long to draw, and hide the means."""
 
 
 def subtitle(values: pd.DataFrame, summary: pd.DataFrame) -> str:

@@ -15,12 +15,12 @@ MAX_LABELS = 24
 def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
     """Return the charts of one sweep (`frames.only`) by name, but no empty one.
 
-    Of many configs those are drawn that end best.
+    Of many configs those are drawn that end with the highest test accuracy.
     """
     title = str(found.trials["title"].iloc[0])
     num_labels = found.trials["label"].nunique()
     if num_labels > MAX_LABELS:
-        found = _best(found)
+        found = _highest(found)
         title += f" ({MAX_LABELS} of {num_labels} configs: the highest test accuracy)"
     trials, history = found.trials, found.history
     batch_sizes = dict(zip(trials["label"], trials["batch_size"], strict=True))
@@ -41,12 +41,10 @@ def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
     return charts
 
 
-def _best(found: frames.Frames) -> frames.Frames:
-    """Return the trials of the MAX_LABELS labels that end best."""
+def _highest(found: frames.Frames) -> frames.Frames:
+    """Return the trials of the MAX_LABELS labels of highest mean test accuracy."""
     ends = found.trials.groupby("label", sort=False)["final_test_accuracy"].mean()
-    labels = ends.nlargest(MAX_LABELS, keep="first").index
-    if len(labels) < MAX_LABELS:  # too few were measured
-        labels = ends.index[:MAX_LABELS]
+    labels = ends.fillna(-1.0).nlargest(MAX_LABELS, keep="first").index
     return replace(
         found,
         trials=found.trials[found.trials["label"].isin(labels)],

@@ -113,6 +113,7 @@ def load(results: str | Store) -> Frames:
 TRIAL_COLUMNS = [
     "sweep", "title", "trial", "label", "seed", "status", "message", "last_epochs",
     *("dataset", "hidden", "init", "optimizer", "momentum", "nesterov", "weight_decay"),
+    "precision",
     *("batch_size", "learning_rate", "num_epochs", "results"),
 ]  # fmt: skip
 """Columns of `trials` that come from the config, needed when there is no trial."""
@@ -214,6 +215,7 @@ def _config_columns(config: TrainConfig) -> dict[str, Any]:
         "momentum": config.momentum,
         "nesterov": config.nesterov,
         "weight_decay": config.weight_decay,
+        "precision": config.precision,
         # Of the last phase: what the final numbers are about.
         "batch_size": config.phases[-1].batch_size,
         "learning_rate": config.phases[-1].learning_rate,

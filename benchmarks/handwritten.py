@@ -119,7 +119,9 @@ def main(name: str, max_epochs: int, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
         param_space={"trial": tune.grid_search(trials)},
-        run_config=tune.RunConfig(name=name, storage_path=str(folder / "tune")),
+        run_config=tune.RunConfig(
+            name=Path(name).stem, storage_path=str(folder / "tune")
+        ),
     )
     results = tuner.fit()
     if results.num_errors:

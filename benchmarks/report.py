@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 Contender = tuple[Callable[[], object], int]

@@ -19,10 +19,10 @@ from raybs.sweep import find
 
 NUM_WORKERS = (2, 8, 32)
 GPU = Speed(
-    step=((1, 40e-6), (64, 40e-6), (1024, 120e-6)),
-    optimizer=20e-6,
-    tiny=40e-6,
-    sample=1e-7,
+    step_seconds=((1, 40e-6), (64, 40e-6), (1024, 120e-6)),
+    optimizer_seconds=20e-6,
+    overhead_seconds=40e-6,
+    sample_seconds=1e-7,
 )
 """A guess, nowhere measured: a device that small batches leave idle."""
 
@@ -40,7 +40,7 @@ def main() -> None:
             plan = make_plan(found, {}, set(), speed)
             for num_workers in NUM_WORKERS:
                 took = makespan(plan, num_workers)
-                best = plan.makespan(num_workers)
+                best = plan.bound(num_workers)
                 rows.append((name, workers, num_workers, took, best))
     columns = ["sweep", "speed", "workers", "seconds", "bound"]
     frame = pd.DataFrame(rows, columns=columns)
@@ -58,7 +58,7 @@ def main() -> None:
 
 def makespan(plan: Plan, num_workers: int) -> float:
     """Simulate `plan`: whenever a worker is free, it takes what the frontier gives."""
-    frontier, now = Frontier(plan), 0.0
+    frontier, now = Frontier(plan, num_workers=num_workers), 0.0
     running: list[tuple[float, int]] = []
     while True:
         while len(running) < num_workers and (taken := frontier.take()):

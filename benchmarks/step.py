@@ -14,13 +14,16 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from benchmarks.report import Contender, finish, machine, markdown, paired, spread
+from analysis.speed import step_times
+from benchmarks.report import DOCS, Contender, finish, machine, markdown, paired, spread
 
 NUM_STEPS = {1: 512, 2: 256, 8: 96, 64: 24, 256: 8, 1024: 3}
 REPLICAS = (2, 4, 8)
 
 OURS, AUTOGRAD, LOADER, JAX = "raybs", "autograd in memory", "DataLoader", "JAX scan"
-BFLOAT16, MATMUL, READ = "raybs bfloat16", "float32 matmul", "reading weights"
+BFLOAT16, MATMUL, LAYER = "raybs bfloat16", "float32 matmul", "one layer's matmul"
+READ, READ_NUMPY = "reading weights, torch", "reading weights, NumPy"
+MEMORY = "reading memory"
 
 
 @click.command()
@@ -29,6 +32,9 @@ BFLOAT16, MATMUL, READ = "raybs bfloat16", "float32 matmul", "reading weights"
 def main(rounds: int, quick: bool) -> None:
     """Time one training step of every contender at every batch size."""
     alone_on_one_core()
+    from raybs.worker import prepare
+
+    prepare(1)
     frames = []
     for batch_size, num_steps in NUM_STEPS.items():
         num_steps = max(num_steps // 8, 1) if quick else num_steps
@@ -41,25 +47,29 @@ def main(rounds: int, quick: bool) -> None:
         frames.append(frame.assign(batch_size=batch_size))
     frame = pd.concat(frames, ignore_index=True)
     if not quick:
-        return finish("step", frame, text(frame))
+        finish("step", frame, text(frame))
+        return step_times(frame).save(DOCS / "step.png", scale_factor=1.5)
     click.echo(text(frame))
 
 
 def alone_on_one_core() -> None:
-    """Keep this process on one core with one thread, before any library starts some."""
-    if "torch" in sys.modules or "jax" in sys.modules:
-        raise RuntimeError("threads cannot be set once torch or JAX is imported")
-    os.environ |= {
+    """Keep this process on one core with one thread, of every library there is.
+
+    They read it when they are imported, which some are by now: so start again.
+    """
+    alone = {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
         "JAX_PLATFORMS": "cpu",
     }
+    if alone.items() <= os.environ.items():
+        return
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from raybs.worker import prepare
-
-    prepare(1)
+    again = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:]]
+    os.execve(sys.executable, again, os.environ | alone)
 
 
 def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Contender]:
@@ -85,7 +95,15 @@ def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Conte
     for num in REPLICAS:
         found[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
     found[MATMUL] = (lambda: torch.mm(square, square), 1)
+    # The same product, through MKL and through OpenBLAS: how fast weights are read.
+    matrix, column = square.numpy(), vector.numpy()
     found[READ] = (lambda: [torch.mv(square, vector) for _ in range(16)], 16)
+    found[READ_NUMPY] = (lambda: [matrix @ column for _ in range(16)], 16)
+    large = torch.ones(2**26)  # 256 MiB: in no cache
+    found[MEMORY] = (large.sum, 1)
+    samples = torch.randn(batch_size, 1024)
+    num = max(1024 // batch_size, 1)
+    found[LAYER] = (lambda: [samples @ square.T for _ in range(num)], num)
     return found
 
 
@@ -100,37 +118,44 @@ def text(frame: pd.DataFrame) -> str:
     flops = 2 * (3 * sum(layers) - layers[0])
     sizes = times.index.get_level_values("batch_size")
     speed = flops * sizes / times[OURS] / (2 * 1024**3 / times[MATMUL])
-    steps, sides, bests = [], [], []
+    steps, precisions, packs = [], [], []
     for batch_size, group in times.groupby("batch_size"):
         ours = group[OURS]
         row = {"batch size": batch_size, "raybs, us": spread(ours * 1e6, 0)}
         row |= {f"{name}, us": f"{group[name].median() * 1e6:.0f}" for name in others}
         row |= {f"{name} / raybs": spread(group[name] / ours) for name in others}
         row["of matmul peak, %"] = spread(100 * speed.loc[batch_size], 0)
+        layer = batch_size / 1024 * group[MATMUL] / group[LAYER]
+        row["one layer's matmul, % of peak"] = spread(100 * layer, 0)
         steps.append(row)
         half = {
             "batch size": batch_size,
             "float32 / bfloat16": spread(ours / group[BFLOAT16]),
         }
-        sides.append(half)
+        precisions.append(half)
         packed = {
             f"{n} replicas": spread(ours / group[f"{n} replicas"]) for n in REPLICAS
         }
-        bests.append({"batch size": batch_size, **packed})
+        packs.append({"batch size": batch_size, **packed})
     peak = 2 * 1024**3 / times[MATMUL] / 1e9
-    bandwidth = 4 * 1024**2 / times[READ] / 1e9
+    num_bytes = {READ: 2**22, READ_NUMPY: 2**22, MEMORY: 2**28}
+    bandwidth, numpy, memory = (
+        spread(num / times[name] / 1e9, 0) for name, num in num_bytes.items()
+    )
     return "\n\n".join(
         [
             "One training step, one thread on one core: median (quartiles) of "
             f"{frame['round'].max()} paired rounds.\n"
             f"{machine('torch', 'jax', 'torchvision')}.\n"
             f"Limits in the same run: float32 matmul {spread(peak, 0)} GFLOP/s, "
-            f"reading weights {spread(bandwidth, 0)} GB/s.",
+            f"reading weights of 4 MiB {bandwidth} GB/s\nby torch's matrix-vector "
+            f"product (MKL), {numpy} GB/s by NumPy's (OpenBLAS); reading "
+            f"memory {memory} GB/s.",
             markdown(pd.DataFrame(steps)),
             "Speed with bfloat16 matmuls, against float32:",
-            markdown(pd.DataFrame(sides)),
+            markdown(pd.DataFrame(precisions)),
             "Speed per replica, packed side by side, against one alone:",
-            markdown(pd.DataFrame(bests)),
+            markdown(pd.DataFrame(packs)),
         ]
     )
 

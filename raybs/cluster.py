@@ -78,7 +78,7 @@ def run_ray(
     with _ray(resources, size), tempfile.TemporaryDirectory() as folder:
         slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
         device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
-        measure = partial(_probe, device, resources, per_trial)
+        measure = partial(_probe, device, resources, per_trial, stop)
         if calibrate:
             plan = calibrate(device, measure, at_end=False)
         # A Searcher has one pending trial by default: workers would wait for each
@@ -91,7 +91,8 @@ def run_ray(
             num_threads=resources.num_threads,
             device=resources.device,
         )
-        packs = _Packs(Frontier(plan, resources.num_replicas), on_event, stop)
+        frontier = Frontier(plan, resources.num_replicas, slots)
+        packs = _Packs(frontier, on_event, stop)
         tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
@@ -145,8 +146,18 @@ def trial_resources(
     return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
 
 
-def _probe(device: str, resources: Resources, per_trial: Mapping[str, float]) -> Speed:
-    """Measure a worker as trials will have it."""
+def _probe(
+    device: str,
+    resources: Resources,
+    per_trial: Mapping[str, float],
+    stop: threading.Event,
+) -> Speed:
+    """Measure a worker, on the resources of a trial.
+
+    Raises:
+        ValueError: It could not be measured.
+        KeyboardInterrupt: Setting `stop` ended the wait.
+    """
 
     def measured(num_threads: int, replicas: bool) -> Speed:
         from raybs.probe import probe
@@ -157,7 +168,15 @@ def _probe(device: str, resources: Resources, per_trial: Mapping[str, float]) ->
 
     task = ray.remote(num_cpus=per_trial["cpu"], num_gpus=per_trial["gpu"])(measured)
     arguments = (resources.num_threads, resources.num_replicas is None)
-    speed: Speed = ray.get(task.remote(*arguments))
+    pending = task.remote(*arguments)
+    while not ray.wait([pending], timeout=0.5)[0]:  # a cluster may have to grow first
+        if stop.is_set():
+            raise KeyboardInterrupt
+    try:
+        speed: Speed = ray.get(pending)
+    except ray.exceptions.RayError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise ValueError(f"A worker on {device} cannot be measured: {why}") from None
     return speed
 
 
@@ -356,8 +375,7 @@ def _ray(resources: Resources, num_bytes: int) -> Iterator[None]:
         }
     else:
         options = {"address": resources.address}
-    # What Tune asks for every trial: so the worker that was measured, and has torch
-    # imported, serves a trial next.
+    # What Tune asks for every trial: so no worker is started that cannot serve one.
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:

@@ -18,6 +18,10 @@ TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
 key."""
 
+DEFERRED_BATCH_SIZE = 8
+"""Updates of plain SGD at batch sizes up to this wait for several steps: measured
+faster (docs/performance.md)."""
+
 MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
 
@@ -58,8 +62,10 @@ class TrainConfig:
 
     `dataset` is "mnist" (bundled) or the path of an .npz file. `momentum` and
     `nesterov` belong to sgd. Adam and AdamW use torch's default betas and epsilon.
-    `precision` is that of the matmuls of training: weights, their updates and all that
-    is measured are float32 either way.
+    `precision` is that of the matmuls of training, their inputs and results: with
+    bfloat16 a gradient is rounded to it, and added to float32 weights. What is measured
+    is float32 either way, and so are epochs whose updates are deferred
+    (`is_deferred`).
     """
 
     phases: tuple[Phase, ...]
@@ -214,6 +220,20 @@ def label(config: TrainConfig) -> str:
     return ", ".join([words, *extras])
 
 
+def is_plain(config: TrainConfig) -> bool:
+    """Tell whether updates are the gradient times the learning rate, no more."""
+    return config.optimizer == "sgd" and not (config.momentum or config.weight_decay)
+
+
+def is_deferred(config: TrainConfig, batch_size: int) -> bool:
+    """Tell whether epochs at `batch_size` defer updates (`raybs.step`).
+
+    A function of the config, never of the machine: it decides the last digits.
+    """
+    hidden = bool(config.hidden)
+    return is_plain(config) and hidden and batch_size <= DEFERRED_BATCH_SIZE
+
+
 def state_keys(
     config: TrainConfig, fingerprint: str, trainer_version: int = TRAINER_VERSION
 ) -> list[str]:
@@ -231,6 +251,8 @@ def state_keys(
     keys = [key]
     for phase in config.phases:
         epoch = f" {phase.batch_size} {phase.learning_rate!r}"
+        # Version 1 began without: so all other epochs keep their names.
+        epoch += " deferred" if is_deferred(config, phase.batch_size) else ""
         for _ in range(phase.epochs):
             key = _hash(key + epoch)
             keys.append(key)

@@ -1,6 +1,6 @@
 """What training costs, in seconds and bytes, before any of it has run.
 
-From the speed of one worker, which `raybs.probe` measures in a second. The seconds
+From the speed of one worker, which `raybs.probe` measures in two seconds. The seconds
 order and cut the stretches; while they run, the display corrects what is left.
 """
 
@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from raybs.config import TrainConfig
+from raybs.config import TrainConfig, is_plain
 from raybs.data import DatasetInfo
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
@@ -20,19 +20,35 @@ REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Seconds that one worker takes, with the article's network.
+    """Seconds that one worker takes, with the article's network in float32.
 
-    `step` holds (batch_size, seconds) of one step of plain SGD, `optimizer` what
-    torch.optim adds to it, `tiny` what a step takes whose matmuls take nothing,
-    `sample` what measuring one sample takes. `replicas` holds (batch_size, number of
-    replicas side by side that train most samples a second), where that was measured.
+    `step_seconds` holds (batch_size, seconds) of one step of plain SGD, by growing
+    batch size; `optimizer_seconds` is what torch.optim adds to it, `overhead_seconds`
+    what a step takes whose matmuls take nothing, `sample_seconds` what measuring one
+    sample takes. `replicas` holds (batch_size, number of replicas side by side that
+    train most samples a second), where that was measured.
     """
 
-    step: tuple[tuple[int, float], ...]
-    optimizer: float
-    tiny: float
-    sample: float
+    step_seconds: tuple[tuple[int, float], ...]
+    optimizer_seconds: float
+    overhead_seconds: float
+    sample_seconds: float
     replicas: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no plan could be made with."""
+        sizes = [size for size, _ in self.step_seconds]
+        seconds = [seconds for _, seconds in self.step_seconds]
+        others = (self.optimizer_seconds, self.overhead_seconds, self.sample_seconds)
+        if (
+            not sizes
+            or sizes != sorted({*sizes})
+            or min(sizes) < 1
+            or not all(0 < value < math.inf for value in seconds)
+            or not all(0 <= value < math.inf for value in others)
+            or not all(size >= 1 and num >= 1 for size, num in self.replicas)
+        ):
+            raise ValueError(f"not a speed: {self}")
 
     def num_replicas(self, batch_size: int) -> int:
         """Return the best number of replicas at the nearest measured batch size."""
@@ -41,10 +57,10 @@ class Speed:
 
 
 USUAL = Speed(
-    step=((1, 350e-6), (8, 1.8e-3), (64, 7.9e-3), (1024, 112e-3)),
-    optimizer=1.7e-3,
-    tiny=100e-6,
-    sample=42e-6,
+    step_seconds=((1, 350e-6), (8, 1.8e-3), (64, 7.9e-3), (1024, 112e-3)),
+    optimizer_seconds=1.7e-3,
+    overhead_seconds=100e-6,
+    sample_seconds=42e-6,
 )
 """One thread of an AMD EPYC (Zen 4), until a probe tells of the machine at hand."""
 
@@ -56,15 +72,14 @@ def speed_from_json(value: Mapping[str, Any]) -> Speed:
         ValueError: It is not as it must be.
     """
     try:
-        pairs = {
-            name: tuple((int(b), kind(x)) for b, x in value[name])
-            for name, kind in (("step", float), ("replicas", int))
-        }
-        rest = {name: float(value[name]) for name in ("optimizer", "tiny", "sample")}
-        if not pairs["step"] or min(x for _, x in pairs["step"]) <= 0:
-            raise ValueError("no steps")
-        return Speed(**pairs, **rest)  # type: ignore[arg-type]
-    except (KeyError, TypeError, ValueError) as error:
+        return Speed(
+            step_seconds=tuple((int(b), float(x)) for b, x in value["step_seconds"]),
+            optimizer_seconds=float(value["optimizer_seconds"]),
+            overhead_seconds=float(value["overhead_seconds"]),
+            sample_seconds=float(value["sample_seconds"]),
+            replicas=tuple((int(b), int(num)) for b, num in value["replicas"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"not a speed: {error}") from None
 
 
@@ -72,7 +87,7 @@ def epoch_seconds(
     config: TrainConfig, batch_size: int, info: DatasetInfo, speed: Speed
 ) -> float:
     """Estimate the seconds of one epoch of training at `batch_size`."""
-    plain = config.optimizer == "sgd" and not config.momentum
+    plain = is_plain(config)
     return _epoch_seconds(config.hidden, plain, info, batch_size, speed)
 
 
@@ -84,16 +99,19 @@ def _epoch_seconds(
     batch_size: int,
     speed: Speed,
 ) -> float:
-    step = _interpolate(batch_size, speed.step) + (0 if plain else speed.optimizer)
+    seconds = _interpolate(batch_size, speed.step_seconds)
+    seconds += 0 if plain else speed.optimizer_seconds
     scale = _num_parameters(hidden, info) / REFERENCE
-    step = speed.tiny + max(step - speed.tiny, 0) * scale
-    return math.ceil(info.num_samples / batch_size) * step
+    overhead = speed.overhead_seconds
+    seconds = overhead + max(seconds - overhead, 0) * scale
+    return math.ceil(info.num_samples / batch_size) * seconds
 
 
 def measuring_seconds(config: TrainConfig, info: DatasetInfo, speed: Speed) -> float:
     """Estimate the seconds of one exact measurement on training and test set."""
     samples = info.num_samples * 7 / 6  # as many test samples as MNIST has
-    return samples * speed.sample * _num_parameters(config.hidden, info) / REFERENCE
+    scale = _num_parameters(config.hidden, info) / REFERENCE
+    return samples * speed.sample_seconds * scale
 
 
 def state_bytes(config: TrainConfig, info: DatasetInfo) -> int:

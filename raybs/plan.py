@@ -110,7 +110,7 @@ class Plan:
         """Estimated seconds of one worker."""
         return sum(stretch.seconds for stretch in self.stretches)
 
-    def makespan(self, num_workers: int) -> float:
+    def bound(self, num_workers: int) -> float:
         """Bound the seconds from below: the longest chain, or an even share of all."""
         longest = max((s.remaining for s in self.stretches), default=0.0)
         return max(longest, self.seconds / num_workers)
@@ -208,13 +208,17 @@ class Frontier:
     """The stretches of a plan whose start exists, longest remaining chain first.
 
     Those of one shape are taken `num_replicas` at a time to train side by side; None is
-    as many as the plan's speed says is best.
+    as many as the plan's speed says is best, but not so many that some of `num_workers`
+    would have none.
     """
 
-    def __init__(self, plan: Plan, num_replicas: int | None = 1) -> None:
+    def __init__(
+        self, plan: Plan, num_replicas: int | None = 1, num_workers: int = 1
+    ) -> None:
         """Start with the stretches that wait for no other."""
         self.plan = plan
         self.num_replicas = num_replicas
+        self.num_workers = num_workers
         self.children: dict[int, list[int]] = {}
         self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for index, stretch in enumerate(plan.stretches):
@@ -229,13 +233,16 @@ class Frontier:
             return []
         shape = min(self.ready, key=lambda shape: self.ready[shape][0])
         heap = self.ready[shape]
-        stretch = self.plan.stretches[heap[0][1]]
-        batch_size = path(stretch.config)[stretch.stop - 1][0]
-        num = self.num_replicas or self.plan.speed.num_replicas(batch_size)
+        num = self.num_replicas or self._best(self.plan.stretches[heap[0][1]])
         taken = [heapq.heappop(heap)[1] for _ in range(min(num, len(heap)))]
         if not heap:
             del self.ready[shape]
         return taken
+
+    def _best(self, stretch: Stretch) -> int:
+        batch_size = path(stretch.config)[stretch.stop - 1][0]
+        share = -(-sum(map(len, self.ready.values())) // self.num_workers)
+        return min(self.plan.speed.num_replicas(batch_size), share)
 
     def finish(self, index: int) -> None:
         """Let the stretches go that waited for this one."""
@@ -347,7 +354,7 @@ def _cut(
 
 
 def _breaks(branch: _Branch, longest: float, speed: Speed) -> list[int]:
-    """Return the epochs after which another worker may go on, in equal costs."""
+    """Return the epochs after which another worker may go on."""
     config, info = branch.request.config, branch.request.info
     epochs = path(config)
     cost = {
@@ -355,11 +362,14 @@ def _breaks(branch: _Branch, longest: float, speed: Speed) -> list[int]:
         + measuring_seconds(config, info, speed)
         for size in {phase.batch_size for phase in config.phases}
     }
+    left = sum(cost[size] for size, _ in epochs[branch.start : branch.stop])
     breaks, seconds = [], 0.0
     for epoch in range(branch.start + 1, branch.stop):
         seconds += cost[epochs[epoch - 1][0]]
-        if seconds >= longest:
+        # Shorter towards the end of a path: there workers run out of work.
+        if seconds >= min(longest, max(left / 3, longest / 4)):
             breaks.append(epoch)
+            left -= seconds
             seconds = 0.0
     return breaks
 

@@ -1,4 +1,4 @@
-"""Measure in a second how fast this process trains: for plans, and for packing."""
+"""Measure in two seconds how fast this process trains: for plans, and for packing."""
 
 import time
 from collections.abc import Callable
@@ -52,10 +52,10 @@ def probe(device: str, *, replicas: bool = False) -> Speed:
         device, lambda: evaluate(state, data.train_images, data.train_labels)
     )
     return Speed(
-        step=tuple(steps.items()),
-        optimizer=_seconds(device, _adam(state)),
-        tiny=step(16, hidden=(1,)),
-        sample=measuring / len(labels),
+        step_seconds=tuple(steps.items()),
+        optimizer_seconds=_seconds(device, _adam(state)),
+        overhead_seconds=step(16, hidden=(1,)),
+        sample_seconds=measuring / len(labels),
         replicas=tuple(best.items()) if replicas else (),
     )
 
@@ -105,7 +105,7 @@ def _config(batch_size: int, **fields: object) -> TrainConfig:
 
 
 def _seconds(device: str, call: Callable[[], object]) -> float:
-    """Return the median time of a call, after three to warm up or to be captured."""
+    """Return the median time of a call, once warm (and captured, on a GPU)."""
 
     def timed() -> float:
         start = time.perf_counter()
@@ -115,5 +115,5 @@ def _seconds(device: str, call: Callable[[], object]) -> float:
         return time.perf_counter() - start
 
     warm = [timed() for _ in range(1 if device == "cpu" else 3)]
-    repeats = min(max(round(0.06 / warm[-1]), 2), 20)
+    repeats = min(max(round(0.06 / warm[-1]), 3), 20)
     return sorted(timed() for _ in range(repeats))[repeats // 2]

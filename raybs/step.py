@@ -7,13 +7,13 @@ is added for many steps at once. docs/performance.md has what this brings, measu
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from raybs.config import TrainConfig
+from raybs.config import TrainConfig, is_deferred, is_plain
 from raybs.model import (
     State,
     backward,
@@ -24,23 +24,19 @@ from raybs.model import (
 )
 
 DEFERRED_SAMPLES = 64
-DEFERRED_BATCH_SIZE = 8
-"""Updates of batch sizes up to this wait for so many samples: measured best."""
+"""For so many samples deferred updates wait: best of 16 to 256."""
 
 Step = Callable[[Tensor, Tensor, Sequence[float], int], None]
 """Changes the tensors of a state by ceil(samples / batch_size) steps.
 
 It takes images (R, samples, features), labels (R, samples), R learning rates and the
-batch size.
+batch size; of samples at most what `samples_per_call` says.
 """
 
 
 def samples_per_call(config: TrainConfig, batch_size: int) -> int:
-    """Return how many samples a Step wants at a time.
-
-    A function of the config, never of the machine: it decides the last digits.
-    """
-    if _is_plain(config) and config.hidden and batch_size <= DEFERRED_BATCH_SIZE:
+    """Return how many samples a Step wants at a time."""
+    if is_deferred(config, batch_size):
         return DEFERRED_SAMPLES // batch_size * batch_size
     return batch_size
 
@@ -50,10 +46,11 @@ def make_step(configs: Sequence[TrainConfig], state: State) -> Step:
 
     Plain SGD adds the gradient's matmul straight into the weights; the others hand
     closed-form gradients to torch.optim, one parameter group per replica. Shapes are
-    static and nothing waits for the device: on a GPU the step is a CUDA graph.
+    static and nothing waits for the device, so on a GPU the step is captured as a CUDA
+    graph (which has not been run: docs/performance.md).
     """
     config = configs[0]
-    step = (_plain_sgd if _is_plain(config) else _optimizer)(config, state)
+    step = (_plain_sgd if is_plain(config) else _optimizer)(config, state)
     return captured(step, cuda_graph) if state.weights[0].is_cuda else step
 
 
@@ -75,9 +72,9 @@ def gradients(
 
 def _plain_sgd(config: TrainConfig, state: State) -> Step:
     device = state.weights[0].device
-    deferred = _deferred_sgd(config, state)
+    deferred = _deferred_sgd(state)
 
-    @lru_cache(maxsize=4)  # a copy to the device, so not in every step
+    @cache  # a copy to the device, so not in every step
     def step_size(learning_rates: tuple[float, ...], batch_size: int) -> Tensor:
         sizes = [-learning_rate / batch_size for learning_rate in learning_rates]
         return torch.tensor(sizes, device=device).view(-1, 1, 1)
@@ -92,12 +89,13 @@ def _plain_sgd(config: TrainConfig, state: State) -> Step:
             step_size(tuple(learning_rates), min(batch_size, num_samples - start))
             for start in range(0, num_samples, batch_size)
         ]
-        if samples_per_call(config, batch_size) > batch_size:
+        if is_deferred(config, batch_size):
             deferred(images, labels, scales, batch_size)
             return
+        [scale] = scales
         work = _in_precision(config, state)
         activations = forward(work, images.to(_dtype(config)))
-        top = loss_gradient(activations[-1], labels, scales[0])
+        top = loss_gradient(activations[-1], labels, scale)
         for layer, delta, inputs in backward(work, activations, top):
             _add_product(state.weights[layer], delta, inputs)
             state.biases[layer].add_(_sum(delta))
@@ -106,7 +104,7 @@ def _plain_sgd(config: TrainConfig, state: State) -> Step:
 
 
 def _deferred_sgd(
-    config: TrainConfig, state: State
+    state: State,
 ) -> Callable[[Tensor, Tensor, list[Tensor], int], None]:
     """Return plain SGD that updates all layers but the last once for many steps.
 
@@ -115,17 +113,19 @@ def _deferred_sgd(
     a @ W.mT + (a @ A.mT) @ D, and backward likewise: the same numbers up to rounding,
     but the big W is read twice a step and written once for many. A bias is the weight
     of an input that is always 1: hence the one added to a @ A.mT.
-    """
-    weights, biases, last = state.weights, state.biases, len(state.weights) - 1
-    dtype, device = _dtype(config), state.weights[0].device
 
-    @lru_cache(maxsize=4)
+    In float32 whatever the config's precision: thin products are not faster in
+    bfloat16, and (a @ A.mT) @ D, rounded to it, was found to lose a digit.
+    """
+    w, b, last = state.weights, state.biases, len(state.weights) - 1
+
+    @cache
     def buffers(batch_size: int, num_samples: int) -> tuple[Any, ...]:
         """Make what all steps of a call fill, and every step's views of it."""
         samples = (state.num_replicas, num_samples)
-        empty = partial(torch.empty, dtype=dtype, device=device)
-        inputs = [empty(*samples, weight.shape[2]) for weight in weights]
-        deltas = [empty(*samples, weight.shape[1]) for weight in weights[:last]]
+        empty = w[0].new_empty
+        inputs = [empty(*samples, weight.shape[2]) for weight in w]
+        deltas = [empty(*samples, weight.shape[1]) for weight in w[:last]]
         products = empty(*samples, num_samples)
         steps = []
         for start in range(0, num_samples, batch_size):
@@ -140,8 +140,6 @@ def _deferred_sgd(
         images: Tensor, labels: Tensor, scales: list[Tensor], batch_size: int
     ) -> None:
         inputs, deltas, products, steps = buffers(batch_size, labels.shape[1])
-        work = _in_precision(config, state)
-        w, b = work.weights, work.biases
         one = products.new_ones(1, 1, 1)
         inputs[0].copy_(images)
         # The inputs of the first layer are known: one matmul serves all steps.
@@ -158,12 +156,11 @@ def _deferred_sgd(
                         torch.baddbmm(one, a[layer], a_before[layer].mT, out=product)
                     a[layer + 1].baddbmm_(product, d_before[layer])
                 a[layer + 1].relu_()
-            top = weights[last].to(dtype)
-            logits = torch.baddbmm(biases[last].to(dtype), a[last], top.mT)
+            logits = torch.baddbmm(b[last], a[last], w[last].mT)
             delta = loss_gradient(logits, labels[:, now], scale)
-            torch.bmm(delta, top, out=d[last - 1])
-            _add_product(weights[last], delta, a[last])
-            biases[last].add_(_sum(delta))
+            torch.bmm(delta, w[last], out=d[last - 1])
+            _add_product(w[last], delta, a[last])
+            b[last].add_(_sum(delta))
             for layer in reversed(range(last)):
                 relu_backward(d[layer], a[layer + 1])
                 if layer:
@@ -172,8 +169,8 @@ def _deferred_sgd(
                         torch.bmm(d[layer], d_before[layer].mT, out=product)
                         d[layer - 1].baddbmm_(product, a_before[layer])
         for layer in range(last):
-            _add_product(weights[layer], deltas[layer], inputs[layer])
-            biases[layer].add_(_sum(deltas[layer]))
+            _add_product(w[layer], deltas[layer], inputs[layer])
+            b[layer].add_(_sum(deltas[layer]))
 
     return step
 
@@ -217,6 +214,7 @@ def _optimizer(config: TrainConfig, state: State) -> Step:
     def step(
         images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
     ) -> None:
+        assert labels.shape[1] <= batch_size
         found = gradients(config, state, images, labels)
         for replica, group in zip(replicas, optimizer.param_groups, strict=True):
             group["lr"] = learning_rates[replica]
@@ -230,18 +228,23 @@ def _optimizer(config: TrainConfig, state: State) -> Step:
 def captured(
     step: Step, record: Callable[[Callable[[], None]], Callable[[], None]]
 ) -> Step:
-    """Replay `step`, recorded once per shape and learning rates.
+    """Replay `step`, recorded once per shape, anew for other learning rates.
 
     `record` returns what repeats, on the same tensors, all that its argument does on
     the device; it does not do it. On a GPU this network is bound by the launches of its
     kernels, and a replay is one launch.
     """
-    seen: dict[tuple[object, ...], Any] = {}
+    seen: dict[torch.Size, Any] = {}
+    phase: tuple[object, ...] = ()
 
     def replayed(
         images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
     ) -> None:
-        key = (images.shape, tuple(learning_rates), batch_size)
+        nonlocal phase
+        if phase != (*learning_rates, batch_size):
+            phase = (*learning_rates, batch_size)
+            seen.clear()
+        key = images.shape
         if key not in seen:  # for real: it sets up libraries, and copies step sizes
             step(images, labels, learning_rates, batch_size)
             seen[key] = None
@@ -264,10 +267,6 @@ def cuda_graph(call: Callable[[], None]) -> Callable[[], None]:
     with torch.cuda.graph(graph):
         call()
     return graph.replay
-
-
-def _is_plain(config: TrainConfig) -> bool:
-    return config.optimizer == "sgd" and not config.momentum and not config.weight_decay
 
 
 def _dtype(config: TrainConfig) -> torch.dtype:

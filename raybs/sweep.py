@@ -47,6 +47,8 @@ Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if a t
 failed; 2 for a wrong request; 130 if it was stopped.
 """
 
+log = logging.getLogger("raybs")
+
 Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
 
 
@@ -73,7 +75,8 @@ Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
-    help="Of the matmuls of training; weights stay float32.  [default: the sweep's]",
+    help="Of the matmuls of training, above batch size 8 (of Adam and momentum all); "
+    "weights stay float32.  [default: the sweep's]",
 )
 @click.option(
     "--plan",
@@ -291,7 +294,7 @@ def say_plan(plan: Plan, num_workers: int) -> None:
         f"{plan.num_trials} trials ask for {plan.asked} epochs: {plan.stored} stored, "
         f"{plan.shared} shared between trials,\n{plan.to_train} to train in "
         f"{len(plan.stretches)} stretches, "
-        f"about {duration(plan.makespan(num_workers))} on {workers} of one CPU thread; "
+        f"about {duration(plan.bound(num_workers))} on {workers}; "
         f"{size(plan.state_bytes + plan.row_bytes)} to write."
     )
 
@@ -343,12 +346,17 @@ def run(
             auto = resources.num_replicas is None
             speed = known_speed(store, device, resources.num_threads)
             # On a CPU costs are nearly proportional to the usual ones, so that order
-            # and lengths come out alike: no first sweep waits for 3 seconds for it.
-            if at_end or auto or device != "cpu":
-                if not speed or (auto and not speed.replicas):
+            # and lengths come out alike: no first sweep waits for seconds for it.
+            known = speed and (speed.replicas or not auto)
+            if not known and (at_end or auto or device != "cpu"):
+                try:
                     speed = measure()
                     name = speed_name(device, resources.num_threads)
                     store.write_record("speeds", name, asdict(speed))
+                except (OSError, ValueError) as error:
+                    if not at_end:
+                        raise
+                    log.warning("The speed of this machine is not known: %s", error)
             if speed and speed != display.plan.speed and not at_end:
                 display.plan = plan_for(asked, store, speed)
             return display.plan

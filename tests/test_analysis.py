@@ -353,8 +353,9 @@ def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
     configs = [subset.config((64, 0.1 + i, 1)) for i in range(50)]
     record(store, "many", TrainSweep(configs=tuple(configs)))
     for i, config in enumerate(configs):
-        keys = state_keys(config, "f")
-        store.write_rows([row(keys[0], 0, 0.1), row(keys[1], 1, 0.01 * i)])
+        if i != 40:  # one is not measured yet
+            keys = state_keys(config, "f")
+            store.write_rows([row(keys[0], 0, 0.1), row(keys[1], 1, 0.01 * i)])
     found = frames.only(analysis.load(store), "many")
     for chart in figures(found).values():
         spec = chart.to_dict()
@@ -364,7 +365,7 @@ def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
             for item in data
             if "label" in item
         }
-        assert drawn == {label(config) for config in configs[26:]}
+        assert drawn == {label(config) for config in configs[25:40] + configs[41:]}
         assert "24 of 50 configs" in spec["title"]["text"]
     output = (
         CliRunner()

@@ -50,6 +50,18 @@ def test_keys_are_shared_exactly_along_a_shared_beginning(a, b):
         assert not set(keys_a[k : k + 1]) & set(keys_b[:k] + keys_b[k + 1 :])
 
 
+def test_epochs_of_deferred_updates_have_names_of_their_own(monkeypatch):
+    config = TrainConfig(phases=(phase(64, 0.1, 1), phase(8, 0.1, 1)))
+    keys = state_keys(config, "data")
+    momentum = replace(config, momentum=0.9)
+    with_momentum = state_keys(momentum, "data")
+    monkeypatch.setattr("raybs.config.DEFERRED_BATCH_SIZE", 0)
+    before = state_keys(config, "data")
+    assert before[:2] == keys[:2]  # of before there was deferring, and valid
+    assert before[2] != keys[2]
+    assert state_keys(momentum, "data") == with_momentum
+
+
 def test_keys_depend_on_data_and_trainer_but_not_on_the_name_of_the_data():
     config = TrainConfig(phases=(phase(1, 0.1, 1),))
     keys = state_keys(config, "data")

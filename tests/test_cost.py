@@ -10,10 +10,10 @@ from raybs.data import DatasetInfo
 from raybs.plan import Frontier, make_plan, requests
 
 SPEED = Speed(
-    step=((1, 0.001), (64, 0.008), (1024, 0.1)),
-    optimizer=0.002,
-    tiny=0.0001,
-    sample=50e-6,
+    step_seconds=((1, 0.001), (64, 0.008), (1024, 0.1)),
+    optimizer_seconds=0.002,
+    overhead_seconds=0.0001,
+    sample_seconds=50e-6,
     replicas=((1, 4), (1024, 1)),
 )
 INFO = DatasetInfo(fingerprint="x", num_samples=60000, num_features=784, num_classes=10)
@@ -49,11 +49,30 @@ def test_a_tiny_network_costs_its_overhead_alone():
     assert tiny == pytest.approx(938 * 0.0001, rel=0.05)
 
 
-def test_speed_survives_json_and_wrong_ones_are_refused():
+def test_a_speed_survives_json():
     assert speed_from_json(json.loads(json.dumps(asdict(SPEED)))) == SPEED
-    for wrong in ({}, {**asdict(SPEED), "step": []}, {**asdict(SPEED), "tiny": "x"}):
-        with pytest.raises(ValueError, match="not a speed"):
-            speed_from_json(wrong)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"step_seconds": []},
+        {"step_seconds": [[0, 1.0]]},
+        {"step_seconds": [[64, 1.0], [1, 1.0]]},
+        {"step_seconds": [[float("inf"), 1.0]]},
+        {"step_seconds": [[1, float("nan")]]},
+        {"step_seconds": 3},
+        {"overhead_seconds": "x"},
+        {"sample_seconds": -1.0},
+        {"replicas": [[1, 0]]},
+        {"replicas": None},
+    ],
+)
+def test_a_wrong_speed_is_refused(fields):
+    with pytest.raises(ValueError, match="not a speed"):
+        speed_from_json(asdict(SPEED) | fields)
+    with pytest.raises(ValueError, match="not a speed"):
+        speed_from_json({})
 
 
 def test_the_best_pack_is_that_of_the_nearest_batch_size():
@@ -72,6 +91,18 @@ def test_automatic_packs_are_as_large_as_is_best_for_their_batch_size():
     assert sorted(taken) == [(1, 1), (1, 4)] + 5 * [(1024, 1)]
 
 
+def test_automatic_packs_leave_something_for_every_worker():
+    configs = [config(1, seed=seed) for seed in range(5)]
+    asked = requests(TrainSweep(configs=tuple(configs)), lambda name: INFO)
+    made = make_plan(asked, {}, set(), SPEED)
+    frontier = Frontier(made, num_replicas=None, num_workers=4)
+    taken = []
+    while indices := frontier.take():
+        taken.append(len(indices))
+    assert taken == [2, 1, 1, 1]
+    assert len(Frontier(made, num_replicas=4, num_workers=4).take()) == 4  # as asked
+
+
 def test_a_probe_takes_the_largest_pack_that_is_still_worth_it(monkeypatch):
     times = {1: 1.0, 2: 0.8, 4: 0.75, 8: 0.1}  # 4 brings less than 10 per cent
 
@@ -81,14 +112,14 @@ def test_a_probe_takes_the_largest_pack_that_is_still_worth_it(monkeypatch):
     monkeypatch.setattr(probe, "_step_seconds", step_seconds)
     speed = probe.probe("cpu", replicas=True)
     assert speed.replicas == ((1, 2), (8, 2), (64, 2), (1024, 2))
-    assert speed.step == ((1, 1), (8, 8), (64, 64), (1024, 1024))
+    assert speed.step_seconds == ((1, 1), (8, 8), (64, 64), (1024, 1024))
 
 
 def test_a_probe_measures_real_steps():
     speed = probe.probe("cpu")
-    steps = [seconds for _, seconds in speed.step]
-    assert steps == sorted(steps)
-    assert 0 < speed.tiny < steps[-1]
-    assert speed.optimizer > 0
-    assert speed.sample > 0
+    steps = [seconds for _, seconds in speed.step_seconds]
+    assert steps[0] < steps[-1]
+    assert 0 < speed.overhead_seconds < steps[-1]
+    assert speed.optimizer_seconds > 0
+    assert speed.sample_seconds > 0
     assert speed.replicas == ()

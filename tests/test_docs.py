@@ -63,3 +63,11 @@ def test_the_reference_run_is_near_the_article():
             assert ours == pytest.approx(theirs, **TOLERANCES[column]), trial["label"]
             checked += 1
     assert checked == 15 + 5 + 3 + 15
+
+
+def test_tables_of_speed_are_what_the_benchmarks_wrote():
+    page = (TOP / "docs/performance.md").read_text()
+    written = sorted((TOP / "benchmarks/results").glob("*.md"))
+    assert len(written) == 7
+    for table in written:
+        assert table.read_text().strip() in page, table.name

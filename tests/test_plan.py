@@ -161,7 +161,7 @@ def test_long_paths_are_cut_so_that_workers_end_together():
             now, index = ends.pop(0)
             frontier.finish(index)
             free = [max(now, time) for time in (*free, now)]
-        assert now < made.makespan(num_workers) + STRETCH_SECONDS
+        assert now < made.bound(num_workers) + STRETCH_SECONDS
 
 
 def test_the_longest_chain_goes_first():

@@ -69,7 +69,7 @@ def test_only_small_batches_of_plain_sgd_are_deferred(subset):
     [
         ({}, 3),
         ({}, 64),
-        ({"precision": "bfloat16"}, 3),
+        ({"precision": "bfloat16"}, 64),
         ({"momentum": 0.9}, 64),  # Adam counts its steps, also while make_fx records
     ],
 )
@@ -108,7 +108,7 @@ def test_a_recorded_step_replayed_equals_the_eager_step(subset, fields, batch_si
 
 
 @pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}, {"optimizer": "adam"}])
-@pytest.mark.parametrize("batch_size", [8, 64])
+@pytest.mark.parametrize("batch_size", [9, 64])
 def test_bfloat16_changes_a_step_by_its_rounding(subset, fields, batch_size):
     config = subset.config((batch_size, 0.1, 1), **fields)
     half = replace(config, precision="bfloat16")
@@ -123,6 +123,44 @@ def test_bfloat16_changes_a_step_by_its_rounding(subset, fields, batch_size):
         # were rounded too. Adam divides by the gradient: small ones count in full.
         bound = 0.5 if fields.get("optimizer") else 0.1
         assert 0 < (two - one).norm() < bound * (one - old).norm()
+
+
+def test_deferred_updates_are_float32_whatever_the_precision(subset):
+    config = subset.config((3, 0.1, 1))
+    full, half = states([config])
+    images, labels = batch(subset, 1, 63)
+    make_step([config], full)(images, labels, [0.1], 3)
+    make_step([replace(config, precision="bfloat16")], half)(images, labels, [0.1], 3)
+    assert_close(full, half, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"momentum": 0.9}, {"optimizer": "adam"}, {"precision": "bfloat16"}]
+)
+def test_replays_follow_shapes_phases_and_replicas(subset, fields):
+    """`record` returns the call itself: so Adam, which counts its steps, is equal too.
+
+    Both batch sizes are given 64 samples, and the second a short batch at its end.
+    """
+    configs = [subset.config((64, 0.1, 1), seed=seed, **fields) for seed in (0, 1)]
+    eager, replayed = states(configs)
+    recordings = []
+
+    def record(call):
+        recordings.append(call)
+        return call
+
+    one, two = make_step(configs, eager), make_step(configs, replayed)
+    two = captured(two, record)
+    images, labels = batch(subset, 2, 64)
+    small = 8 if not fields.get("momentum") and not fields.get("optimizer") else 64
+    for batch_size, sizes in ((small, [64] * 3), (64, [64, 64, 64, 38, 64, 38, 38])):
+        for size in sizes:
+            call = (images[:, :size], labels[:, :size], [0.01, 0.02], batch_size)
+            one(*call)
+            two(*call)
+    assert len(recordings) == (3 if small == 8 else 2)
+    assert_close(eager, replayed, rtol=0, atol=0)
 
 
 def test_weights_stay_float32_with_bfloat16(subset):

@@ -153,8 +153,13 @@ def test_a_sweep_measures_the_machine_once_and_plans_by_it(here, subset, monkeyp
     def probe(device, replicas):
         calls.append((device, replicas))
         packs = ((1, 2),) if replicas else ()
-        steps = ((1, 7200.0),)
-        return Speed(step=steps, optimizer=0.0, tiny=0.0, sample=0.0, replicas=packs)
+        return Speed(
+            step_seconds=((1, 7200.0),),
+            optimizer_seconds=0.0,
+            overhead_seconds=0.0,
+            sample_seconds=0.0,
+            replicas=packs,
+        )
 
     monkeypatch.setattr(local, "probe", probe)
     call(write(subset, "a.py", epochs=1), "--local")
@@ -170,10 +175,27 @@ def test_a_sweep_measures_the_machine_once_and_plans_by_it(here, subset, monkeyp
 
 def test_an_unreadable_speed_is_set_aside_and_measured_again(here, subset):
     (here / "results/speeds").mkdir(parents=True)
-    (here / "results/speeds/cpu-1.json").write_text('{"step": 3}')
+    (here / "results/speeds/cpu-1.json").write_text('{"step_seconds": 3}')
     call(write(subset, epochs=1), "--local")
     [found] = (here / "results/speeds").glob("*.json")
-    assert speed_from_json(json.loads(found.read_text())).step
+    assert speed_from_json(json.loads(found.read_text())).step_seconds
+
+
+def test_a_machine_that_cannot_be_measured_costs_a_sweep_nothing(
+    here, subset, monkeypatch, caplog
+):
+    from raybs import local
+
+    def probe(device, replicas):
+        raise ValueError("too warm")
+
+    monkeypatch.setattr(local, "probe", probe)
+    name = write(subset, epochs=1)
+    assert "Written to" in call(name, "--local")
+    assert "too warm" in caplog.text
+    assert "too warm" in call(
+        name, "--local", "--seeds", "2", "--replicas", "auto", status=2
+    )
 
 
 def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):

@@ -89,7 +89,9 @@ optimizers = st.sampled_from(
     seed=st.integers(0, 9),
 )
 def test_training_equals_the_autograd_loop(subset, fields, hidden, sizes, seed):
-    phases = [(size, 0.003 * (1 + i), 1) for i, size in enumerate(sizes)]
+    # Small: with momentum, single samples at 0.003 are beyond stability, where
+    # rounding grows from step to step.
+    phases = [(size, 0.0002 * (1 + i), 1) for i, size in enumerate(sizes)]
     config = subset.config(*phases, hidden=hidden, seed=seed, **fields)
     state = run(subset, config)[-1].state
     theirs = slow_twin(subset, config)

@@ -1,0 +1,108 @@
+"""The benchmarks' parts that do not depend on a clock."""
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import contenders, report, step
+from benchmarks.schedule import GPU, makespan
+from benchmarks.sweep import list_schedule, speed_of, trial_seconds
+from raybs.catalog import find_sweep, sweep_names
+from raybs.cost import USUAL
+from raybs.plan import make_plan
+from raybs.sweep import find
+
+
+@pytest.mark.parametrize("num_workers", [2, 8, 32])
+@pytest.mark.parametrize("speed", [USUAL, GPU])
+def test_every_sweep_of_the_article_ends_within_5_percent_of_the_bound(
+    num_workers, speed
+):
+    for names in [*([name] for name in sweep_names()), sweep_names()]:
+        found = [r for _, _, requests in find(names).values() for r in requests]
+        plan = make_plan(found, {}, set(), speed)
+        bound = plan.bound(num_workers)
+        assert bound <= makespan(plan, num_workers) * (1 + 1e-9) <= 1.05 * bound
+
+
+def test_one_worker_takes_the_sum_of_all():
+    found = find(["recovery"])["recovery"][2]
+    plan = make_plan(found, {}, set())
+    assert makespan(plan, 1) == pytest.approx(plan.seconds)
+
+
+def test_trials_start_in_their_order_on_the_first_free_worker():
+    assert list_schedule([3, 1, 1, 4]) == 6  # 3 + ..., and 1 + 1 + 4
+
+
+def test_a_speed_from_measured_epochs_gives_these_epochs_back():
+    kinds = [(2, "sgd"), (64, "sgd"), (256, "sgd"), (1024, "sgd"), (64, "adam")]
+    epochs = pd.Series([30.0, 10.0, 9.0, 8.0, 14.0], pd.MultiIndex.from_tuples(kinds))
+    speed = speed_of(epochs, measuring=3.0)
+    for name in ("batch_size", "adam_vs_sgd"):
+        _, _, sweep = find_sweep(name)
+        plan = make_plan(find([name])[name][2], {}, set(), speed)
+        by_hand = sum(trial_seconds(config, epochs) for config in sweep.configs)
+        extra = 3.0 * len(sweep.configs)  # epoch 0 is measured as well
+        shared = 30 * 8.0 + 3.0 if name == "adam_vs_sgd" else 0.0  # 30 of 480 epochs
+        expected = by_hand + extra - shared
+        assert plan.seconds == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_contenders_train(subset, tmp_path, batch_size):
+    contenders.write_idx(subset.arrays, tmp_path)
+    runs = [
+        contenders.raybs_steps(subset.data, batch_size, 2),
+        contenders.raybs_steps(subset.data, batch_size, 2, replicas=2),
+        contenders.autograd_steps(subset.data, batch_size, 2),
+        contenders.loader_steps(subset.data, tmp_path, batch_size, 2),
+    ]
+    for run in runs:
+        run()
+
+
+def test_torchvision_reads_the_same_images(subset, tmp_path):
+    from torchvision import datasets
+
+    contenders.write_idx(subset.arrays, tmp_path)
+    read = datasets.MNIST(str(tmp_path), train=True)
+    assert read.data.equal(torch.from_numpy(subset.arrays.x_train))
+    assert read.targets.tolist() == subset.arrays.y_train.tolist()
+
+
+def test_rounds_are_paired_and_the_first_only_warms_up():
+    calls = []
+    runs = {name: (lambda name=name: calls.append(name), 2) for name in "ab"}
+    frame = report.paired(runs, rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert frame["round"].tolist() == [1, 1, 2, 2]
+
+
+def test_ratios_are_taken_within_a_round():
+    """A machine that is ten times as slow in one round; autograd is not, in another.
+
+    Medians of 3, 3 and 1; a ratio of medians would say 1.2.
+    """
+    slow = {1: 1.0, 2: 10.0, 3: 4.0}
+    rows = [
+        {
+            "batch_size": 64,
+            "round": r,
+            "contender": name,
+            "seconds": seconds * (slow[r] if name != step.AUTOGRAD or r < 3 else 1.6),
+        }
+        for r in (1, 2, 3)
+        for name, seconds in (
+            (step.OURS, 1.0),
+            (step.AUTOGRAD, 3.0),
+            (step.BFLOAT16, 0.5),
+            (step.MATMUL, 0.02),
+            (step.READ, 0.001),
+            (step.READ_NUMPY, 0.001),
+            (step.MEMORY, 0.1),
+            (step.LAYER, 0.002),
+            *((f"{n} replicas", 1.0) for n in step.REPLICAS),
+        )
+    ]
+    assert "3.00 (2.10-3.00)" in step.text(pd.DataFrame(rows))
