@@ -275,25 +275,18 @@ def trivial(num: int = 300) -> tuple[pd.DataFrame, str]:
         rows.append((RAYBS, num, 1000 * (times[-1] - times[0]) / (len(times) - 1)))
         script = Path(folder) / "tune_alone.py"
         script.write_text(TUNE, "utf-8")
-        limit = {"TUNE_MAX_PENDING_TRIALS_PG": str(NUM_WORKERS)}
-        for name, kind, few, many, variables in (
-            ("Tune alone", "new", 4, 24, {}),
-            ("Tune alone, reuse_actors=True", "reused", 20, 60, {}),
-            (f"the same, {NUM_WORKERS} pending trials", "reused", 20, num, limit),
-        ):
+        for kind, few, many in (("reused", 20, num), ("new", 4, 24)):
             # Their difference leaves out what Tune takes to start.
             took = [
-                timed(str(script), str(n), kind, f"{folder}/{name}-{n}", **variables)
+                timed(str(script), str(n), kind, f"{folder}/{kind}-{n}")
                 for n in (few, many)
             ]
             each = 1000 * (took[1] - took[0]) / (many - few)
-            rows.append((name, many, each))
+            rows.append((f"Tune alone, {kind} actors", many, each))
     frame = pd.DataFrame(rows, columns=["contender", "trials", "milliseconds"])
     text = (
         f"Milliseconds a trial that has nothing to do, {NUM_WORKERS} workers:\n\n"
-        f"{markdown(frame.round(1))}\n\nBy default Tune has up to 16 trials of a grid "
-        "pending, each with an actor of its own,\nso that hardly any is reused; raybs "
-        "sets TUNE_MAX_PENDING_TRIALS_PG as in the last line."
+        f"{markdown(frame.round(1))}"
     )
     return frame, text
 
@@ -308,15 +301,13 @@ def write_tiny(folder: Path, num: int) -> None:
     (folder / "tiny.py").write_text(text, "utf-8")
 
 
-def timed(
-    module: str, *arguments: str, folder: str | None = None, **variables: str
-) -> float:
+def timed(module: str, *arguments: str, folder: str | None = None) -> float:
     """Return the seconds of a command."""
-    return list(reports(module, *arguments, folder=folder, **variables))[-1][0]
+    return list(reports(module, *arguments, folder=folder))[-1][0]
 
 
 def reports(
-    module: str, *arguments: str, folder: str | None = None, **variables: str
+    module: str, *arguments: str, folder: str | None = None
 ) -> Iterator[tuple[float, str]]:
     """Run a command; yield seconds since its start with every line, and at its end."""
     run = [module] if module.endswith(".py") else ["-m", module]
@@ -324,7 +315,6 @@ def reports(
     environment = os.environ | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": root,
-        **variables,
     }
     start = time.perf_counter()
     with subprocess.Popen(
