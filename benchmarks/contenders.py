@@ -19,6 +19,7 @@ from raybs.config import Phase, TrainConfig
 from raybs.data import Arrays, Dataset
 from raybs.model import init_state
 from raybs.step import make_step, samples_per_call
+from raybs.train import take_steps
 
 LEARNING_RATE = 0.01
 
@@ -28,7 +29,7 @@ Run = Callable[[], object]
 def raybs_steps(
     data: Dataset, batch_size: int, num_steps: int, *, replicas: int = 1, **fields: Any
 ) -> Run:
-    """Ours, with what `raybs.train.train_epoch` does around the step."""
+    """Ours, by the loop of `raybs.train.train_epoch`."""
     phase = Phase(batch_size=batch_size, learning_rate=LEARNING_RATE, epochs=1)
     configs = [TrainConfig(phases=(phase,), seed=r, **fields) for r in range(replicas)]
     state = init_state(configs, data.train_images.shape[1], data.num_classes, "cpu")
@@ -41,12 +42,7 @@ def raybs_steps(
         num_samples = batch_size * num_steps
         orders = [rng.permutation(data.num_samples)[:num_samples] for _ in configs]
         order = torch.from_numpy(np.stack(orders))
-        labels = data.train_labels[order]
-        for start in range(0, num_samples, at_once):
-            picked = order[:, start : start + at_once]
-            images = data.train_images.index_select(0, picked.flatten())
-            images = images.view(*picked.shape, -1)
-            step(images, labels[:, start : start + at_once], rates, batch_size)
+        take_steps(data, order, step, batch_size, rates, at_once)
 
     return torch.no_grad()(run)
 

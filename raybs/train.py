@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from raybs.config import TrainConfig, path
 from raybs.data import Dataset
@@ -126,18 +127,30 @@ def train_epoch(
         for seed in seeds
     ]
     order = torch.stack(orders).to(data.train_images.device)
-    labels = data.train_labels[order]
-    for start in range(0, num_samples, at_once):
-        picked = order[:, start : start + at_once]
-        images = data.train_images.index_select(0, picked.flatten())
-        images = images.view(*picked.shape, -1)
-        step(images, labels[:, start : start + at_once], learning_rates, batch_size)
+    take_steps(data, order, step, batch_size, learning_rates, at_once)
     return replace(
         state,
         epoch=epoch,
         step=state.step + -(-num_samples // batch_size),
         samples_seen=state.samples_seen + num_samples,
     )
+
+
+def take_steps(
+    data: Dataset,
+    order: Tensor,
+    step: Step,
+    batch_size: int,
+    learning_rates: Sequence[float],
+    at_once: int,
+) -> None:
+    """Step through the training samples at `order`, (R, samples)."""
+    labels = data.train_labels[order]
+    for start in range(0, order.shape[1], at_once):
+        picked = order[:, start : start + at_once]
+        images = data.train_images.index_select(0, picked.flatten())
+        images = images.view(*picked.shape, -1)
+        step(images, labels[:, start : start + at_once], learning_rates, batch_size)
 
 
 def select(state: State, replicas: Sequence[int]) -> State:

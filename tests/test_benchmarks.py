@@ -50,7 +50,22 @@ def test_a_speed_from_measured_epochs_gives_these_epochs_back():
 
 
 @pytest.mark.parametrize("batch_size", [2, 64])
-def test_contenders_train(subset, tmp_path, batch_size):
+def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
+    weights = []  # of the first layer of each
+    init_state, make_model = contenders.init_state, contenders._model
+
+    def recorded_state(*arguments):
+        state = init_state(*arguments)
+        weights.append(state.weights[0])
+        return state
+
+    def recorded_model(*arguments):
+        made = make_model(*arguments)
+        weights.append(made[0][0].weight)
+        return made
+
+    monkeypatch.setattr(contenders, "init_state", recorded_state)
+    monkeypatch.setattr(contenders, "_model", recorded_model)
     contenders.write_idx(subset.arrays, tmp_path)
     runs = [
         contenders.raybs_steps(subset.data, batch_size, 2),
@@ -58,8 +73,13 @@ def test_contenders_train(subset, tmp_path, batch_size):
         contenders.autograd_steps(subset.data, batch_size, 2),
         contenders.loader_steps(subset.data, tmp_path, batch_size, 2),
     ]
+    before = [weight.detach().clone() for weight in weights]
     for run in runs:
         run()
+    for weight, old in zip(weights, before, strict=True):
+        assert weight.isfinite().all()
+        assert not weight.equal(old)
+    assert len(weights) == len(runs)
 
 
 def test_torchvision_reads_the_same_images(subset, tmp_path):
