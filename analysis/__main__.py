@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import altair as alt
 import click
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -13,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
-from raybs.config import record_from_json
+from analysis.draws import Draws, load_draws
+from raybs.draws import GradientSweep
+from raybs.records import record_from_json
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -67,22 +70,20 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     Raises:
         ValueError: The results hold no such sweep.
     """
-    from analysis.figures import figures as charts_of
     from analysis.theme import save
 
-    loaded = frames.load(store)
+    records = store.read_records("sweeps", record_from_json)
     local = store.filesystem.type_name == "local"
     top = Path(figures or (Path(store.root) / "figures" if local else "figures"))
+    training = frames.load(store)
     for name in names:
-        found = frames.only(loaded, name)
-        table = tables.final_table(found.trials)
-        print_table(table[:MAX_PRINTED], f"{name}: {found.trials['title'].iloc[0]}")
-        if len(table) > MAX_PRINTED:
-            click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
         folder = top / name
+        if name in records and isinstance(records[name][0], GradientSweep):
+            text, charts = _of_draws(load_draws(store, name))
+        else:
+            text, charts = _of_training(frames.only(training, name))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "table.md").write_text(tables.to_markdown(table), "utf-8")
-        charts = charts_of(found)
+        (folder / "table.md").write_text(text, "utf-8")
         if not charts:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
         for chart_name, chart in charts.items():
@@ -90,20 +91,55 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
         click.echo(f"Written to {folder}: {', '.join(['table', *charts])}")
 
 
-def print_table(table: pd.DataFrame, title: str) -> None:
-    """Print accuracy and distances, then norms and cosines: both fit a terminal."""
+def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    """Print the final numbers of trials; return them as Markdown, and the charts."""
+    from analysis.figures import figures
+
+    table = tables.final_table(found.trials)
+    click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
+    click.echo("Ours, and the article's in brackets:")
+    for columns in tables.narrow(table):
+        print_table(table[columns][:MAX_PRINTED])
+    if len(table) > MAX_PRINTED:
+        click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
+    return tables.to_markdown(table), figures(found)
+
+
+def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    """Print what draws came to; return it as Markdown, and the charts."""
+    from analysis.figures import draw_figures
+
+    click.echo(f"\n{found.name}: {found.title}")
+    shown = {
+        "The norm is |sum n g|, the article's; mean ± deviation": tables.draws_table(
+            found
+        ),
+        "Powers of the batch size b, with 95 % intervals": tables.fits_table(found),
+        "What the variance of the norm is due to": tables.split_table(found),
+    }
+    text = ""
+    for head, table in shown.items():
+        if len(table):
+            click.echo(f"{head}:")
+            for columns in tables.narrow(table, names=2):
+                print_table(table[columns][:MAX_PRINTED])
+            text += f"{head}:\n\n{tables.to_markdown(table)}\n"
+    for message in dict.fromkeys(m for m in found.cells["message"] if m):
+        click.echo(f"Failed: {message}")
+    return text, draw_figures(found)
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """Print a table, as wide as the terminal, or 120 columns."""
     console = Console(highlight=False)
     if not console.is_terminal or console.width < 80:  # cut lines are worse than long
         console.width = 120
-    console.print(Text(f"\n{title}", "bold"))
-    console.print("Ours, and the article's in brackets:")
-    for columns in (list(table.columns[:5]), ["config", *table.columns[5:]]):
-        shown = Table(box=SIMPLE_HEAD)
-        for column in columns:
-            shown.add_column(column, no_wrap=column != "config")
-        for row in table[columns].to_numpy().tolist():
-            shown.add_row(*map(Text, row))
-        console.print(shown)
+    shown = Table(box=SIMPLE_HEAD)
+    for column in table.columns:
+        shown.add_column(column, no_wrap=column != "config")
+    for row in table.to_numpy().tolist():
+        shown.add_row(*map(Text, row))
+    console.print(shown)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import altair as alt
 
-from analysis import frames
+from analysis import competition, frames, statistics
+from analysis import draws as drawn
 from analysis.curves import training_curves
 from analysis.distance import distance_from_init
 
@@ -39,6 +40,64 @@ def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
             moved, frames.summarize(moved), diverged, batch_sizes, title
         )
     return charts
+
+
+def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
+    """Return the charts of a gradient sweep by name, but no empty one.
+
+    Fifteen thousand draws are binned and reduced before any chart sees them.
+    """
+    column = drawn.ARTICLES_NORM
+    draws, title = drawn.complete(found), found.title
+    charts: dict[str, alt.TopLevelMixin] = {}
+    if len(draws):
+        columns = [*drawn.NORMS, *competition.DIRECTIONS]
+        summaries = {
+            name: competition.with_bars(statistics.summarize(draws, name))
+            for name in columns
+        }
+        summary = summaries[column]
+        fits = statistics.fit_powers(draws, column)
+        means = fits[fits["quantity"] == "mean"]
+        diverged = found.cells[found.cells["diverged"] > 0]
+        charts["norms"] = competition.norms_by_batch_size(
+            summary,
+            competition.fit_lines(means, summary, square_root=True),
+            diverged,
+            column,
+            title,
+            _weights(found.sweep.layers),
+        )
+        charts["normalized"] = competition.normalized_norms(summary, column, title)
+        for name, normalized in (("norm_rows", True), ("norm_rows_raw", False)):
+            bins = drawn.bin_norms(draws, column, normalized=normalized)
+            charts[name] = competition.distributions(
+                bins, column, title, normalized=normalized
+            )
+        charts["spread"] = competition.spread_by_batch_size(
+            summary, competition.fit_lines(fits, summary), column, title
+        )
+        charts["three_norms"] = competition.three_norms(
+            {name: summaries[name] for name in drawn.NORMS}, title
+        )
+        charts["direction"] = competition.directions(
+            {name: summaries[name] for name in competition.DIRECTIONS}, title
+        )
+    if len(found.histogram):
+        num_draws = int(found.histogram["num_draws"].max())
+        charts["entries"] = competition.entries(
+            drawn.bin_entries(found.histogram), title, num_draws
+        )
+    split = statistics.split_variance(found.draws, column)
+    if len(split):
+        charts["split"] = competition.variance_split(split, column, title)
+    return charts
+
+
+def _weights(layers: tuple[int, ...]) -> str:
+    if layers == (-1,):
+        return "weights of the last layer"
+    return f"weights of layers {', '.join(map(str, layers))}"
 
 
 def _highest(found: frames.Frames) -> frames.Frames:

@@ -7,13 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raybs.config import (
-    TrainConfig,
-    label,
-    path,
-    record_from_json,
-    state_keys,
-)
+from raybs.config import TrainConfig, TrainSweep, label, path, state_keys
+from raybs.records import record_from_json
 from raybs.store import Store, open_store
 
 METRICS = {
@@ -63,6 +58,8 @@ def load(results: str | Store) -> Frames:
     }
     records = store.read_records("sweeps", record_from_json)
     for name, (sweep, entries) in sorted(records.items()):
+        if not isinstance(sweep, TrainSweep):
+            continue
         for config in sweep.configs:
             fingerprint = entries["fingerprints"][config.dataset]
             found = state_keys(config, fingerprint, entries["trainer_version"])

@@ -6,6 +6,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.article import ARTICLE
+from analysis.draws import ARTICLES_NORM, NORMS, Draws, complete
+from analysis.statistics import (
+    fit_powers,
+    fit_squares,
+    split_variance,
+    summarize,
+    summarize_entries,
+)
 
 QUANTITIES = {
     "final_test_accuracy": ("test accuracy (%)", ".2f"),
@@ -35,6 +43,95 @@ def final_table(trials: pd.DataFrame) -> pd.DataFrame:
             row[title] = f"{ours} ({theirs})" if theirs else ours
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def draws_table(found: Draws) -> pd.DataFrame:
+    """Return one row per regime and batch size, as text: what the draws came to.
+
+    The norm is the sample-weighted one; "spread" is its deviation over its mean,
+    "tail" how many of a draw's entries are beyond 8 by magnitude.
+    """
+    draws = complete(found)
+    index = ["regime", "batch_size"]
+    norm = summarize(draws, ARTICLES_NORM).set_index(index)
+    cosine = summarize(draws, "cosine_to_full_gradient").set_index(index)
+    straight = summarize(draws, "straightness").set_index(index)
+    entries = summarize_entries(found.histogram).set_index(index)
+    rows = []
+    for cell in found.cells.to_dict("records"):
+        key = (cell["regime"], cell["batch_size"])
+        counts = f"{cell['stored']} of {cell['asked']}"
+        if cell["stored"] == cell["asked"]:
+            counts = str(cell["stored"])
+        if cell["diverged"]:
+            counts += f", {cell['diverged']} diverged"
+        row = {"regime": key[0], "batch size": str(key[1]), "draws": counts}
+        if key in norm.index:
+            of = norm.loc[key]
+            row |= {
+                "norm": f"{of['mean']:.5g} ± {of['deviation']:.3g}",
+                "spread (%)": f"{100 * of['relative_deviation']:.2f} "
+                f"({100 * of['relative_deviation_lower']:.2f} to "
+                f"{100 * of['relative_deviation_upper']:.2f})",
+                "skew": f"{of['skew']:.2f}",
+                "kurtosis": f"{of['kurtosis']:.2f}",
+                "cosine": f"{cosine.loc[key, 'mean']:.3f}",
+                "straightness": f"{straight.loc[key, 'mean']:.3g}",
+                "tail": f"{entries.loc[key, 'beyond_8']:.3g}",
+            }
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("-")
+
+
+def fits_table(found: Draws) -> pd.DataFrame:
+    """Return the fits against batch size, as text: exponents with 95 % intervals."""
+    draws = complete(found)
+    rows = []
+    for column in NORMS:
+        for fit in fit_powers(draws, column).to_dict("records"):
+            rows.append(
+                {
+                    "regime": fit["regime"],
+                    "of": column.replace("_", " "),
+                    "quantity": fit["quantity"],
+                    "grows as": f"b^{fit['exponent']:.3f} ({fit['lower']:.3f} to "
+                    f"{fit['upper']:.3f})",
+                    "R² (logs)": f"{fit['r2']:.3f}",
+                }
+            )
+        for fit in fit_squares(draws, column).to_dict("records"):
+            rows.append(
+                {
+                    "regime": fit["regime"],
+                    "of": column.replace("_", " "),
+                    "quantity": "squared mean, a + c b",
+                    "grows as": f"bend {fit['bend']:.2f} ({fit['lower']:.2f} to "
+                    f"{fit['upper']:.2f}); linear is 0",
+                    "R² (logs)": f"{fit['r2']:.3f} (no logs)",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def split_table(found: Draws) -> pd.DataFrame:
+    """Return how the norm's variance splits, as text: shares with 95 % intervals."""
+    split = split_variance(found.draws, ARTICLES_NORM)
+    rows = []
+    for (regime, size), cell in split.groupby(["regime", "batch_size"], sort=False):
+        row = {"regime": str(regime), "batch size": str(size)}
+        for part in cell.to_dict("records"):
+            row[part["part"]] = (
+                f"{100 * part['share']:.0f} % ({100 * part['lower']:.0f} to "
+                f"{100 * part['upper']:.0f})"
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def narrow(table: pd.DataFrame, names: int = 1) -> list[list[str]]:
+    """Return the columns in parts that fit a terminal; the first `names` in both."""
+    columns = list(table.columns)
+    return [columns[:5], [*columns[:names], *columns[5:]]][: 1 + (len(columns) > 5)]
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -12,10 +12,11 @@ import click
 import pandas as pd
 
 from benchmarks.report import finish, machine, markdown
-from raybs.catalog import sweep_names
+from raybs.asked import Changes, find
+from raybs.catalog import find_sweep, sweep_names
+from raybs.config import TrainSweep
 from raybs.cost import USUAL, Speed
 from raybs.plan import Frontier, Plan, make_plan
-from raybs.sweep import find
 
 NUM_WORKERS = (2, 8, 32)
 GPU = Speed(
@@ -31,11 +32,12 @@ GPU = Speed(
 def main() -> None:
     """Simulate the article's sweeps on 2, 8 and 32 workers."""
     rows = []
-    asked = {name: [name] for name in sweep_names()}
-    asked |= {"all, 1 seed": sweep_names(), "all, 5 seeds": sweep_names()}
+    asked = {name: [name] for name in training_sweeps()}
+    asked |= {name: training_sweeps() for name in ("all, 1 seed", "all, 5 seeds")}
     for name, names in asked.items():
-        seeds = "5" if name.endswith("5 seeds") else None
-        found = [r for _, _, requests in find(names, seeds).values() for r in requests]
+        seeds = range(5) if name.endswith("5 seeds") else ()
+        changes = Changes(seeds=seeds)
+        found = [r for item in find(names, changes) for r in item.requests]
         for workers, speed in (("CPU", USUAL), ("GPU (a guess)", GPU)):
             plan = make_plan(found, {}, set(), speed)
             for num_workers in NUM_WORKERS:
@@ -54,6 +56,11 @@ def main() -> None:
         f"{markdown(table.reset_index())}\n\nLargest: {frame['above'].max():.1f} %."
     )
     finish("schedule", frame, text)
+
+
+def training_sweeps() -> list[str]:
+    """Return the names of the sweeps that are about trials."""
+    return [n for n in sweep_names() if isinstance(find_sweep(n)[2], TrainSweep)]
 
 
 def makespan(plan: Plan, num_workers: int) -> float:

@@ -23,14 +23,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import finish, machine, markdown, spread
-from benchmarks.schedule import makespan
-from raybs.catalog import find_sweep, sweep_names
+from benchmarks.schedule import makespan, training_sweeps
+from raybs.asked import find
+from raybs.catalog import find_sweep
 from raybs.config import TrainConfig
 from raybs.cost import Speed
 from raybs.data import load_arrays
 from raybs.plan import make_plan
 from raybs.store import open_store
-from raybs.sweep import find
 
 RAYBS, HANDWRITTEN = "raybs", "handwritten"
 NUM_WORKERS = 2
@@ -167,8 +167,8 @@ def kinds() -> tuple[pd.DataFrame, str]:
         seconds = open_store(results).read_rows(["state_key", "epoch", "seconds"])
         ours = seconds.to_pandas().set_index("state_key")["seconds"]
         measuring = seconds.to_pandas().query("epoch == 0")["seconds"].median()
-        for _, _, requests in find([str(file)]).values():
-            for request in requests:
+        for item in find([str(file)]):
+            for request in item.requests:
                 config = request.config
                 kind = (config.phases[0].batch_size, config.optimizer)
                 rows.append((RAYBS, *kind, ours[request.keys[1]]))
@@ -180,9 +180,9 @@ def kinds() -> tuple[pd.DataFrame, str]:
     table["ratio"] = table[HANDWRITTEN] / table[RAYBS]
     script = sum(
         list_schedule([trial_seconds(c, table[HANDWRITTEN]) for c in sweep.configs])
-        for _, _, sweep in map(find_sweep, sweep_names())
+        for _, _, sweep in map(find_sweep, training_sweeps())
     )
-    found = [r for _, _, requests in find(sweep_names()).values() for r in requests]
+    found = [r for item in find(training_sweeps()) for r in item.requests]
     plan = make_plan(found, {}, set(), speed_of(table[RAYBS], measuring))
     ours_all = makespan(plan, NUM_WORKERS)
     text = (

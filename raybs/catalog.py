@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 from raybs.config import TrainSweep
+from raybs.draws import GradientSweep
+from raybs.records import Sweep
 
 
 def sweep_names() -> list[str]:
@@ -18,7 +20,7 @@ def sweep_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(sweeps.__path__))
 
 
-def find_sweep(given: str) -> tuple[str, str, TrainSweep]:
+def find_sweep(given: str) -> tuple[str, str, Sweep]:
     """Return name, title and sweep for a sweep's name or the path of a .py file.
 
     A user's file is code: it is imported, and so it is run.
@@ -45,10 +47,10 @@ def find_sweep(given: str) -> tuple[str, str, TrainSweep]:
         name = given
         module = importlib.import_module(f"sweeps.{given}")
     sweep = getattr(module, "SWEEP", None)
-    if not isinstance(sweep, TrainSweep):
+    if not isinstance(sweep, TrainSweep | GradientSweep):
         raise ValueError(
             f"{given}: it has no SWEEP; write 'SWEEP = TrainSweep(configs=...)', as in "
-            "sweeps/recovery.py."
+            "sweeps/recovery.py, or a GradientSweep."
         )
     title = next(iter((module.__doc__ or "").strip().splitlines()), name)
     return name, title, sweep

@@ -1,18 +1,16 @@
-"""Run a plan through Ray Tune, one trial per stretch: the only file that imports ray.
+"""Run a plan through Ray: Tune trains, one trial per stretch, and tasks draw.
 
 Durability does not rest on Tune: workers write to the store, so Tune's snapshots,
 loggers and checkpoints are off and its folder is temporary.
 """
 
-import contextlib
 import logging
 import os
-import secrets
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -26,33 +24,17 @@ from raybs.cost import Speed
 from raybs.data import Arrays, Dataset, to_device
 from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
+from raybs.session import ray_session, trial_resources
 from raybs.store import Store, open_store
+from raybs.tasks import DrawTasks
 
 log = logging.getLogger("raybs")
 
 MAX_FAILURES = 3
 """How often a stretch starts again after its worker died or raised."""
 
-TOKEN = secrets.token_hex(32)
-"""Keeps others out of a Ray started here, which listens on all interfaces.
-
-Since 2.59 Ray asks for a token; given one, it writes none to the home folder. One per
-process, since Ray remembers the first that it sees.
-"""
-
-SETTINGS = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_prestart_worker_first_driver": "0",  # they would lack Tune's environment
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-}
-
-TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-"""As ray/tune/execution/class_cache.py has it."""
+LOOK_SECONDS = 2.0
+"""Between two looks, while stretches train, for states that draws wait for."""
 
 
 def run_ray(
@@ -65,36 +47,52 @@ def run_ray(
     stop: threading.Event,
     calibrate: Calibrate | None = None,
 ) -> None:
-    """Train the stretches of `plan` through Ray Tune, on this machine or a cluster.
+    """Work off `plan` through Ray, on this machine or a cluster.
 
-    `datasets` holds those of the plan by name. Setting `stop` ends it after the current
-    epochs, with their states saved. `calibrate` may plan again, by the speed
-    that it had measured.
+    Stretches are trials of Ray Tune, chunks of draws are tasks; while one path trains,
+    other workers draw from the states that exist. `datasets` holds those of the plan by
+    name. Setting `stop` ends it after the current epochs, with their states saved, and
+    the current chunks. `calibrate` may plan again, by the speed that it had measured.
 
     Raises:
         ValueError: The cluster cannot be reached, or has not what a trial asks for.
     """
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
-    with _ray(resources, size), tempfile.TemporaryDirectory() as folder:
+    with ray_session(resources, size):
         slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
         device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
         measure = partial(_probe, device, resources, per_trial, stop)
         if calibrate:
             plan = calibrate(device, measure, at_end=False)
-        # A Searcher has one pending trial by default: workers would wait for each
-        # other.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-        trainable = tune.with_parameters(
-            StretchTrainable,
-            datasets={name: ray.put(arrays) for name, arrays in datasets.items()},
-            uri=store.uri,
-            num_threads=resources.num_threads,
-            device=resources.device,
-        )
-        frontier = Frontier(plan, resources.num_replicas, slots)
-        packs = _Packs(frontier, on_event, stop)
+        arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
+        shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
+        tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
+        if plan.stretches:
+            frontier = Frontier(plan, resources.num_replicas, slots)
+            packs = _Packs(frontier, **shared)
+            callbacks = [PassOn(packs), DrawMeanwhile(packs, tasks, slots)]
+            trainable = tune.with_parameters(
+                StretchTrainable,
+                datasets=arrays,
+                uri=store.uri,
+                num_threads=resources.num_threads,
+                device=resources.device,
+            )
+            _train(tune.with_resources(trainable, per_trial), packs, callbacks, slots)
+        tasks.run(limit=2 * slots)  # so that no worker waits for the driver
+        if calibrate and not stop.is_set():
+            calibrate(device, measure, at_end=True)
+
+
+def _train(
+    trainable: Any, packs: "_Packs", callbacks: list[tune.Callback], slots: int
+) -> None:
+    """Train all stretches, through Ray Tune."""
+    # A Searcher has one pending trial by default: workers would wait for each other.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    with tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
-            tune.with_resources(trainable, per_trial),
+            trainable,
             tune_config=tune.TuneConfig(
                 search_alg=PlanSearcher(packs),
                 num_samples=-1,
@@ -106,44 +104,13 @@ def run_ray(
                 storage_path=folder,
                 verbose=0,
                 stop=StopWhenAsked(packs),
-                callbacks=[PassOn(packs)],
+                callbacks=callbacks,
                 # Not Tune's own retries: of a worker killed between two trials that
                 # share it, Tune hears twice, and the second time gives the trial up.
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-        if calibrate and not stop.is_set():
-            calibrate(device, measure, at_end=True)
-
-
-def trial_resources(
-    resources: Resources, cluster: Mapping[str, float]
-) -> tuple[int, dict[str, float]]:
-    """Return how many trials run at a time, and what each asks Ray for.
-
-    `cluster` is what Ray says that there is. A running cluster may still grow, so there
-    a trial that does not fit yet waits.
-
-    Raises:
-        ValueError: Not one trial fits on this machine.
-    """
-    num_cpus, num_gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
-    gpus = resources.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if num_gpus and resources.device in (None, "cuda") else 0.0
-    slots = int(num_cpus // resources.num_threads)
-    if gpus:
-        slots = min(slots, int(num_gpus / gpus + 1e-6))
-    if resources.device == "cuda" and not num_gpus and resources.address is None:
-        raise ValueError("--device cuda: Ray finds no GPU here; leave --device out.")
-    if slots < 1 and resources.address is None:
-        raise ValueError(
-            f"A trial asks for {resources.num_threads} CPUs and {gpus:g} GPUs, but "
-            f"there are {num_cpus:g} and {num_gpus:g}; lower --threads or "
-            "--gpus-per-trial."
-        )
-    return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
 
 
 def _probe(
@@ -350,46 +317,32 @@ class PassOn(tune.Callback):
             pack.restart(message)
 
 
+class DrawMeanwhile(tune.Callback):
+    """Has draws taken by workers that no stretch needs."""
+
+    def __init__(self, packs: _Packs, tasks: DrawTasks, slots: int) -> None:
+        """Leave as many of the `slots` free as `packs` can use."""
+        self.packs = packs
+        self.tasks = tasks
+        self.slots = slots
+        self.looked_at = 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles this, too."""
+        return object, ()
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Look for new states now and then; take what is done, and give out more."""
+        if time.monotonic() - self.looked_at > LOOK_SECONDS:
+            self.looked_at = time.monotonic()
+            self.tasks.look_for_states()
+        free = self.slots - len(self.packs.by_trial) - self.packs.frontier.num_ready
+        self.tasks.poll(2 * free, timeout=0.0)
+
+
 def _what_happened(text: str) -> str:
     """Return the line that matters in Tune's account of all failures of a trial."""
     lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
     if any("actor died" in line.lower() for line in lines):
         return "its worker died"
     return lines[-1].strip()
-
-
-@contextlib.contextmanager
-def _ray(resources: Resources, num_bytes: int) -> Iterator[None]:
-    """Start Ray silently on this machine, or join a cluster; leave nothing behind."""
-    before = dict(os.environ)
-    os.environ |= SETTINGS
-    options: dict[str, Any]
-    if resources.address is None:
-        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
-        options = {
-            "num_cpus": resources.num_workers
-            and resources.num_workers * resources.num_threads,
-            "num_gpus": resources.num_gpus,
-            "include_dashboard": False,
-            "object_store_memory": 2 * num_bytes + 200 * 2**20,
-        }
-    else:
-        options = {"address": resources.address}
-    # What Tune asks for every trial: so no worker is started that cannot serve one.
-    options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
-    try:
-        try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            where = f"at {resources.address} cannot be reached"
-            where = where if resources.address else "cannot be started"
-            raise ValueError(f"Ray {where}: {error}") from None
-        for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        # Whatever the raylet has to say would break the display.
-        with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
-            yield
-    finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(before)

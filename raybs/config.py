@@ -45,13 +45,13 @@ class Phase:
             object.__setattr__(self, name, _plain(getattr(self, name)))
         for name in ("batch_size", "epochs"):
             value = getattr(self, name)
-            if not _is_integer(value) or value < 1:
+            if not is_integer(value) or value < 1:
                 problems.append(f"{name}={value!r}; use a whole number of at least 1")
-        if not _is_number(self.learning_rate) or self.learning_rate <= 0:
+        if not is_number(self.learning_rate) or self.learning_rate <= 0:
             problems.append(
                 f"learning_rate={self.learning_rate!r}; use a finite number above 0"
             )
-        _raise_all("phase", problems)
+        raise_all("phase", problems)
         # 1 and 1.0 are one learning rate: they must have one label and one state key.
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
 
@@ -81,8 +81,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
-        problems = _to_tuples(self, "phases", "hidden")
-        _raise_all("config", problems)
+        problems = to_tuples(self, "phases", "hidden")
+        raise_all("config", problems)
         if not self.phases:
             problems.append("phases=(); give at least one Phase")
         if not all(isinstance(phase, Phase) for phase in self.phases):
@@ -91,7 +91,7 @@ class TrainConfig:
             problems.append(
                 f"phases of {self.num_epochs} epochs; use up to {MAX_EPOCHS}"
             )
-        if not all(_is_integer(width) and width > 0 for width in self.hidden):
+        if not all(is_integer(width) and width > 0 for width in self.hidden):
             problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
         if not isinstance(self.dataset, str):
             problems.append(f"dataset={self.dataset!r}; use a name or a path as text")
@@ -101,9 +101,9 @@ class TrainConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 problems.append(f"{name}={getattr(self, name)!r}; use {any_of(known)}")
-        if not _is_number(self.momentum) or not 0 <= self.momentum < 1:
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             problems.append(f"momentum={self.momentum!r}; use 0 up to, but not, 1")
-        if not _is_number(self.weight_decay) or self.weight_decay < 0:
+        if not is_number(self.weight_decay) or self.weight_decay < 0:
             problems.append(f"weight_decay={self.weight_decay!r}; use 0 or more")
         if self.momentum and self.optimizer != "sgd":
             problems.append(
@@ -111,11 +111,11 @@ class TrainConfig:
             )
         if self.nesterov and not self.momentum:
             problems.append("nesterov=True with momentum=0; give a momentum above 0")
-        if not _is_integer(self.seed) or not 0 <= self.seed < 2**63:
+        if not is_integer(self.seed) or not 0 <= self.seed < 2**63:
             problems.append(
                 f"seed={self.seed!r}; use a whole number from 0 to 2**63 - 1"
             )
-        _raise_all("config", problems)
+        raise_all("config", problems)
         for name in ("momentum", "weight_decay"):
             object.__setattr__(self, name, float(getattr(self, name)))
 
@@ -140,8 +140,8 @@ class TrainSweep:
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
-        problems = _to_tuples(self, "configs")
-        _raise_all("sweep", problems)
+        problems = to_tuples(self, "configs")
+        raise_all("sweep", problems)
         if not self.configs:
             problems.append("configs=(); give at least one TrainConfig")
         if not all(isinstance(config, TrainConfig) for config in self.configs):
@@ -163,9 +163,14 @@ class TrainSweep:
             value = getattr(self, name)
             if value is None and name == "last_epochs":
                 continue
-            if not _is_integer(value) or value < 1:
+            if not is_integer(value) or value < 1:
                 problems.append(f"{name}={value!r}; use a whole number of at least 1")
-        _raise_all("sweep", problems)
+        raise_all("sweep", problems)
+
+    @property
+    def training(self) -> "TrainSweep":
+        """What is to be trained: all of it."""
+        return self
 
     def measured(self, config: TrainConfig) -> list[int]:
         """Return the epochs of `config` whose rows this sweep asks for."""
@@ -247,14 +252,14 @@ def state_keys(
     setup = _changed_fields(config)
     setup.pop("dataset", None)
     setup |= {"trainer_version": trainer_version, "fingerprint": fingerprint}
-    key = _hash(json.dumps(setup, sort_keys=True))
+    key = hash_of(json.dumps(setup, sort_keys=True))
     keys = [key]
     for phase in config.phases:
         epoch = f" {phase.batch_size} {phase.learning_rate!r}"
         # Version 1 began without: so all other epochs keep their names.
         epoch += " deferred" if is_deferred(config, phase.batch_size) else ""
         for _ in range(phase.epochs):
-            key = _hash(key + epoch)
+            key = hash_of(key + epoch)
             keys.append(key)
     return keys
 
@@ -283,58 +288,6 @@ def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
     return replace(sweep, configs=tuple(configs.values()))
 
 
-def from_json(value: Mapping[str, Any]) -> TrainConfig:
-    """Read what dataclasses.asdict gave, by way of JSON.
-
-    Raises:
-        ValueError: A field is unknown or invalid.
-    """
-    try:
-        phases = tuple(Phase(**phase) for phase in value["phases"])
-        rest = {name: item for name, item in value.items() if name != "phases"}
-        return TrainConfig(phases=phases, **rest)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"not a config: {error}") from None
-
-
-def sweep_from_json(value: Mapping[str, Any]) -> TrainSweep:
-    """Read what dataclasses.asdict gave, among other entries.
-
-    Raises:
-        ValueError: A field is missing, unknown or invalid.
-    """
-    try:
-        return TrainSweep(
-            configs=tuple(from_json(config) for config in value["configs"]),
-            evaluate_every=value["evaluate_every"],
-            last_epochs=value["last_epochs"],
-        )
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"not a sweep: {error}") from None
-
-
-def record_from_json(value: Mapping[str, Any]) -> tuple[TrainSweep, dict[str, Any]]:
-    """Read what a results folder records of a sweep: the sweep, and the other entries.
-
-    These are title, trainer_version, fingerprints (by dataset) and failed (messages by
-    state key).
-
-    Raises:
-        ValueError: It is not as `python -m raybs.sweep` writes it.
-        KeyError: An entry is missing.
-        TypeError: It is no mapping.
-    """
-    sweep = sweep_from_json(value)
-    names = ("title", "trainer_version", "fingerprints", "failed")
-    entries = {name: value[name] for name in names}
-    for entry in ("fingerprints", "failed"):
-        if not isinstance(entries[entry], dict):
-            raise ValueError(f"{entry}: {entries[entry]!r}")
-    for config in sweep.configs:
-        entries["fingerprints"][config.dataset]
-    return sweep, entries
-
-
 def any_of(values: Iterable[object]) -> str:
     """Join as in 'sgd, adam or adamw'."""
     *most, last = map(str, values)
@@ -350,7 +303,7 @@ def _changed_fields(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _to_tuples(self: object, *names: str) -> list[str]:
+def to_tuples(self: object, *names: str) -> list[str]:
     """Make fields tuples; return what is wrong with those that are no sequences."""
     problems = []
     for name in names:
@@ -362,16 +315,19 @@ def _to_tuples(self: object, *names: str) -> list[str]:
     return problems
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """Return what keys are made of."""
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def _is_integer(value: object) -> bool:
+def is_integer(value: object) -> bool:
+    """Tell whether it is a whole number; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
-    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+def is_number(value: object) -> bool:
+    """Tell whether it is a finite number."""
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _plain(value: object) -> object:
@@ -379,6 +335,7 @@ def _plain(value: object) -> object:
     return value.item() if hasattr(value, "item") else value
 
 
-def _raise_all(what: str, problems: list[str]) -> None:
+def raise_all(what: str, problems: list[str]) -> None:
+    """Raise one ValueError that lists all `problems`, if there are any."""
     if problems:
         raise ValueError(f"{what}: " + "; and ".join(problems) + ".")

@@ -13,9 +13,13 @@ from typing import Any
 
 from raybs.config import TrainConfig, is_plain
 from raybs.data import DatasetInfo
+from raybs.draws import Cell
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 """Weights of the article's network, whose speed is measured; others are scaled."""
+
+RESET_SECONDS = 6e-3
+"""Of the article's network: setting its weights, and measuring how far they moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +92,22 @@ def epoch_seconds(
 ) -> float:
     """Estimate the seconds of one epoch of training at `batch_size`."""
     plain = is_plain(config)
-    return _epoch_seconds(config.hidden, plain, info, batch_size, speed)
+    step = _step_seconds(config.hidden, plain, info, batch_size, speed)
+    return math.ceil(info.num_samples / batch_size) * step
+
+
+def draw_seconds(cell: Cell, info: DatasetInfo, speed: Speed) -> float:
+    """Estimate the seconds of one draw of `cell`."""
+    if cell.frozen:
+        return measuring_seconds(cell.config, info, speed, cell.num_samples)
+    hidden = cell.config.hidden
+    step = _step_seconds(hidden, True, info, cell.batch_size, speed)
+    # Besides, the weights are set, and their distance is measured.
+    return cell.num_steps * step + RESET_SECONDS * _scale(hidden, info)
 
 
 @cache
-def _epoch_seconds(
+def _step_seconds(
     hidden: tuple[int, ...],
     plain: bool,
     info: DatasetInfo,
@@ -101,23 +116,32 @@ def _epoch_seconds(
 ) -> float:
     seconds = _interpolate(batch_size, speed.step_seconds)
     seconds += 0 if plain else speed.optimizer_seconds
-    scale = _num_parameters(hidden, info) / REFERENCE
     overhead = speed.overhead_seconds
-    seconds = overhead + max(seconds - overhead, 0) * scale
-    return math.ceil(info.num_samples / batch_size) * seconds
+    return overhead + max(seconds - overhead, 0) * _scale(hidden, info)
 
 
-def measuring_seconds(config: TrainConfig, info: DatasetInfo, speed: Speed) -> float:
-    """Estimate the seconds of one exact measurement on training and test set."""
-    samples = info.num_samples * 7 / 6  # as many test samples as MNIST has
-    scale = _num_parameters(config.hidden, info) / REFERENCE
-    return samples * speed.sample_seconds * scale
+def measuring_seconds(
+    config: TrainConfig, info: DatasetInfo, speed: Speed, samples: float | None = None
+) -> float:
+    """Estimate the seconds of measuring `samples`, or training and test set."""
+    samples = samples or info.num_samples * 7 / 6  # as many test samples as MNIST has
+    return samples * speed.sample_seconds * _scale(config.hidden, info)
 
 
 def state_bytes(config: TrainConfig, info: DatasetInfo) -> int:
     """Return the bytes of one stored state: float32 weights, biases and moments."""
     moments = {"sgd": 1 if config.momentum else 0, "adam": 2, "adamw": 2}
     return 4 * _num_parameters(config.hidden, info) * (1 + moments[config.optimizer])
+
+
+def gradient_bytes(cell: Cell, info: DatasetInfo) -> int:
+    """Return the bytes of what one draw adds up to, where it is kept: float32."""
+    sizes = (info.num_features, *cell.config.hidden, info.num_classes)
+    return 4 * sum(sizes[layer] * sizes[layer + 1] for layer in cell.layers)
+
+
+def _scale(hidden: tuple[int, ...], info: DatasetInfo) -> float:
+    return _num_parameters(hidden, info) / REFERENCE
 
 
 @cache

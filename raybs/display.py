@@ -1,4 +1,4 @@
-"""Progress: a bar with ETA and a line per running stretch, or plain lines."""
+"""Progress: a bar with ETA and a line per piece of work under way, or plain lines."""
 
 import math
 import time
@@ -12,29 +12,41 @@ from rich.table import Table
 from rich.text import Text
 
 from raybs.launch import Event
-from raybs.plan import Plan
+from raybs.plan import Plan, Stretch
 
 PLAIN_SECONDS = 10.0
-"""Least time between two plain lines about running stretches."""
+"""Least time between two plain lines about work under way."""
 
 
 class Display:
-    """A context manager whose `on_event` shows what happens to the stretches of a plan.
+    """A context manager whose `on_event` shows what happens to the pieces of a plan.
 
-    `failures` collects the message of every failed stretch by its index.
+    `failures` collects the message of every failed piece by its index.
     """
 
     def __init__(
-        self, plan: Plan, console: Console, clock: Callable[[], float] = time.monotonic
+        self,
+        plan: Plan,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        num_workers: int | None = None,
     ) -> None:
-        """Show `plan` on `console`; live if that is a terminal."""
+        """Show `plan` on `console`; live if that is a terminal.
+
+        `num_workers` are as many as there are; None: as were seen busy at a time.
+        """
         self.plan = plan
         self.console = console
         self.clock = clock
         self.failures: dict[int, str] = {}
         self.running: dict[int, Event] = {}
-        self.done: dict[int, float] = {}  # fraction of each stretch that is done
-        self.started_at: float | None = None
+        self.done: dict[int, float] = {}  # fraction of each piece that is done
+        self.num_diverged = 0  # of draws
+        # (time, fraction) of the first and the last report of every stretch.
+        self.seen: dict[int, list[tuple[float, float]]] = {}
+        self.drawn_seconds: dict[int, float] = {}
+        self.num_workers = num_workers
+        self.most_stretches = self.most_chunks = 0  # under way at a time
         self.line_at = -math.inf
         self.live = Live(
             console=console,
@@ -62,23 +74,30 @@ class Display:
 
     def on_event(self, event: Event) -> None:
         """Take notice of `event`; failures are shown as they happen."""
-        stretch = self.plan.stretches[event.index]
-        name = self._name(event.index)
+        piece = self.plan.pieces[event.index]
+        name = piece.name
         if event.kind in ("started", "epoch"):
             self.running[event.index] = event
-            if event.kind == "epoch":
-                if self.started_at is None:
-                    self.started_at = self.clock()
-                length = max(stretch.stop - stretch.start, 1)
-                fraction = (event.epoch - stretch.start) / length
-                self.done[event.index] = min(max(fraction, 0.0), 1.0)
+            chunks = sum(index >= len(self.plan.stretches) for index in self.running)
+            self.most_chunks = max(self.most_chunks, chunks)
+            stretches = len(self.running) - chunks
+            self.most_stretches = max(self.most_stretches, stretches)
+            if event.kind == "epoch" and isinstance(piece, Stretch):
+                fraction = (event.epoch - piece.start) / max(piece.length, 1)
+                self.done[event.index] = fraction = min(max(fraction, 0.0), 1.0)
+                seen = self.seen.setdefault(event.index, [])
+                seen[1:] = [(self.clock(), fraction)]
                 self._plain_line(event)
             return
         if event.kind != "restarted":
             self.running.pop(event.index, None)
             self.done[event.index] = 1.0
-        if event.kind == "finished" and not stretch.goes_on:
-            self._plain_line(event)
+        if event.drawn:
+            self.drawn_seconds[event.index] = event.drawn.seconds
+            self.num_diverged += event.drawn.num_diverged
+        if event.kind == "finished":
+            if not (isinstance(piece, Stretch) and piece.goes_on):
+                self._plain_line(event)
         elif event.kind == "failed":
             self.failures[event.index] = event.message
             self._say("failed", f"{name}: {event.message}", "red")
@@ -88,28 +107,53 @@ class Display:
             self._say("starting again", f"{name}: {event.message}", "yellow")
 
     def eta(self) -> float | None:
-        """Estimate the seconds left from the speed so far; None before the first epoch.
+        """Estimate the seconds left from the speed so far; None before any is done.
 
-        Either all workers stay busy, or the longest chain of stretches decides.
+        Either all workers stay busy, or the longest chain of stretches decides, and
+        the draws that wait for it.
         """
-        stretches = self.plan.stretches
-        done = sum(stretches[i].seconds * part for i, part in self.done.items())
-        if self.started_at is None or not done:
+        pace = self._pace()
+        if pace is None:
             return None
-        elapsed = max(self.clock() - self.started_at, 1e-9)
-        speed = done / elapsed  # estimated seconds per second, over all workers
-        chains = [
-            stretch.remaining - stretch.seconds * self.done.get(index, 0.0)
-            for index, stretch in enumerate(stretches)
-            if self.done.get(index, 0.0) < 1
-        ]
-        left = sum(s.seconds for s in stretches) - done
-        workers = max(len(self.running), 1)
-        return max(left, max(chains, default=0.0) * workers) / speed
+        plan, pieces = self.plan, self.plan.pieces
+        left = {
+            index: piece.seconds * (1 - self.done.get(index, 0.0))
+            for index, piece in enumerate(pieces)
+        }
+        training = range(len(plan.stretches))
+        chain = max(
+            (
+                pieces[i].remaining - pieces[i].seconds + left[i]
+                for i in training
+                if self.done.get(i, 0.0) < 1
+            ),
+            default=0.0,
+        )
+        awaited = {
+            key
+            for i in (training if plan.chunks else ())
+            if self.done.get(i, 0.0) < 1
+            for key in plan.stretches[i].keys[plan.stretches[i].start + 1 :]
+        }
+        waiting = sum(
+            chunk.seconds for chunk in plan.chunks if chunk.cell.state_key in awaited
+        )
+        # Stretches side by side in one worker count each; of chunks a worker has one
+        # more waiting.
+        known = self.num_workers or self.most_chunks // 2
+        workers = max(known, self.most_stretches, 1)
+        return pace * max(sum(left.values()) / workers, chain + waiting / workers)
 
-    def _name(self, index: int) -> str:
-        stretch = self.plan.stretches[index]
-        return f"{stretch.label}, seed {stretch.config.seed}"
+    def _pace(self) -> float | None:
+        """Return how many seconds of one worker a second of the plan has taken."""
+        pieces = self.plan.pieces
+        planned = sum(pieces[index].seconds for index in self.drawn_seconds)
+        taken = sum(self.drawn_seconds.values())
+        for index, reports in self.seen.items():
+            (start, before), (end, after) = reports[0], reports[-1]
+            planned += pieces[index].seconds * (after - before)
+            taken += end - start
+        return taken / planned if planned else None
 
     def _say(self, head: str, text: str, style: str = "") -> None:
         # One line each, however long: logs are searched line by line. As Text: a
@@ -117,53 +161,66 @@ class Display:
         line = Text(head, style).append(f": {text}", "default")
         self.console.print(line, soft_wrap=True)
 
-    def _totals(self) -> tuple[float, int, str]:
-        stretches = self.plan.stretches
-        total = self.plan.seconds or 1.0
-        fraction = sum(stretches[i].seconds * d for i, d in self.done.items()) / total
-        lengths = (
-            (stretches[i].stop - stretches[i].start) * d for i, d in self.done.items()
-        )
+    def _totals(self) -> tuple[float, str, str]:
+        """Return the fraction that is done, how much that is, and how long is left."""
+        plan, pieces = self.plan, self.plan.pieces
+        parts = [(pieces[i], i, part) for i, part in self.done.items()]
+        fraction = sum(p.seconds * part for p, _, part in parts) / (plan.seconds or 1.0)
+        num_stretches = len(plan.stretches)
+        epochs = sum(p.length * part for p, i, part in parts if i < num_stretches)
+        draws = sum(p.length * part for p, i, part in parts if i >= num_stretches)
+        counts = []
+        if plan.stretches:
+            counts.append(f"{round(epochs)} of {plan.to_train} epochs")
+        if plan.chunks:
+            counts.append(f"{round(draws)} of {plan.to_draw} draws")
+        if self.num_diverged:
+            counts.append(f"{self.num_diverged} diverged")
         eta = self.eta()
         left = "" if eta is None else f"about {duration(eta)} left"
-        return fraction, round(sum(lengths)), left
+        return fraction, ", ".join(counts), left
 
     def _plain_line(self, event: Event) -> None:
         now = self.clock()
         if self.console.is_terminal:
             return
-        if event.kind == "epoch" and now - self.line_at < PLAIN_SECONDS:
+        piece = self.plan.pieces[event.index]
+        rare = event.kind == "finished" and isinstance(piece, Stretch)
+        all_done = len(self.done) == len(self.plan.pieces) and not self.running
+        if now - self.line_at < PLAIN_SECONDS and not rare and not all_done:
             return
         self.line_at = now
-        fraction, epochs, left = self._totals()
-        stretch = self.plan.stretches[event.index]
-        last = stretch.config.num_epochs
-        what = f"epoch {event.epoch} of {last}"
-        if event.kind == "finished":
-            what = f"epoch {stretch.stop} of {last}, finished"
-        elif event.test_accuracy is not None:
-            what += f", test accuracy {100 * event.test_accuracy:.2f} %"
-        done = f"{fraction:4.0%}, {epochs} of {self.plan.to_train} epochs"
-        head = f"{done}{', ' + left if left else ''} | {self._name(event.index)}"
+        fraction, counts, left = self._totals()
+        what = "done"
+        if isinstance(piece, Stretch):
+            last = piece.config.num_epochs
+            what = f"epoch {event.epoch} of {last}"
+            if event.kind == "finished":
+                what = f"epoch {piece.stop} of {last}, finished"
+            elif event.test_accuracy is not None:
+                what += f", test accuracy {100 * event.test_accuracy:.2f} %"
+        done = f"{fraction:4.0%}, {counts}"
+        head = f"{done}{', ' + left if left else ''} | {piece.name}"
         self._say(head, what)
 
     def _render(self) -> RenderableType:
-        fraction, epochs, left = self._totals()
+        fraction, counts, left = self._totals()
         overall = Table.grid(padding=(0, 1))
         overall.add_row(
             ProgressBar(total=1.0, completed=fraction, width=30),
-            f"{epochs} of {self.plan.to_train} epochs",
+            counts,
             f"[cyan]{left or 'starting ...'}[/]",
         )
         lines = Table.grid(padding=(0, 2))
         for index, event in sorted(self.running.items()):
-            stretch = self.plan.stretches[index]
-            accuracy = ""
+            piece = self.plan.pieces[index]
+            accuracy = epoch = ""
             if event.test_accuracy is not None:
                 accuracy = f"test accuracy {100 * event.test_accuracy:.2f} %"
-            last = stretch.config.num_epochs
-            epoch = f"epoch {max(event.epoch, stretch.start)} of {last}"
-            lines.add_row(Text(self._name(index)), epoch, accuracy)
+            if isinstance(piece, Stretch):
+                last = piece.config.num_epochs
+                epoch = f"epoch {max(event.epoch, piece.start)} of {last}"
+            lines.add_row(Text(piece.name), epoch, accuracy)
         return Group(overall, lines)
 
 

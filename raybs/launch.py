@@ -38,17 +38,27 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A chunk is done, and stored: seconds of its draws, and how many diverged."""
+
+    seconds: float
+    num_diverged: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
-    """What happened to a stretch, by its index in the plan.
+    """What happened to a piece of work, by its index in `Plan.pieces`.
 
     `kind` is "started", "epoch", "finished", "diverged", "skipped" (behind a diverged
-    one), "restarted" or "failed".
+    one), "restarted" or "failed"; of chunks "started", "finished" (with what it
+    `drew`) or "failed".
     """
 
     kind: str
     index: int
     epoch: int = 0
     test_accuracy: float | None = None
+    drawn: Drawn | None = None
     message: str = ""
 
 

@@ -8,7 +8,8 @@ from functools import partial
 import torch
 
 from raybs.data import Arrays, Dataset, to_device
-from raybs.launch import Calibrate, OnEvent, Pack, Resources
+from raybs.draw_worker import DrawWorker
+from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
 from raybs.probe import probe
 from raybs.store import Store
@@ -25,11 +26,11 @@ def run_local(
     stop: threading.Event,
     calibrate: Calibrate | None = None,
 ) -> None:
-    """Train the stretches of `plan` in an order in which all starts exist.
+    """Train the stretches of `plan` in an order in which all starts exist; then draw.
 
     `datasets` holds those of the plan by name. Setting `stop` ends it after the current
-    epoch, with that epoch's state saved. `calibrate` may plan again, by the speed that
-    it had measured.
+    epoch, with that epoch's state saved, or the current chunk. `calibrate` may plan
+    again, by the speed that it had measured.
 
     Raises:
         ValueError: The device asked for is not there.
@@ -50,8 +51,7 @@ def run_local(
         pack.start()
         dataset = pack.stretches[0].config.dataset
         try:
-            if dataset not in loaded:
-                loaded = {dataset: to_device(datasets[dataset], device)}
+            loaded = _load(dataset, datasets, device, loaded)
             with contextlib.closing(
                 carry(pack.stretches, store, loaded[dataset])
             ) as reports:
@@ -63,5 +63,26 @@ def run_local(
             pack.fail(f"{type(error).__name__}: {error}")
         else:
             pack.finish()
+    worker = DrawWorker(store, resources.num_replicas or 1)
+    for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
+        if stop.is_set():
+            return
+        on_event(Event(kind="started", index=index))
+        dataset = chunk.cell.config.dataset
+        try:
+            loaded = _load(dataset, datasets, device, loaded)
+            drawn = worker.carry(chunk, loaded[dataset])
+        except (OSError, RuntimeError, ValueError) as error:
+            message = f"{type(error).__name__}: {error}"
+            on_event(Event(kind="failed", index=index, message=message))
+        else:
+            on_event(Event(kind="finished", index=index, drawn=drawn))
     if calibrate and not stop.is_set():
         calibrate(device, measure, at_end=True)
+
+
+def _load(
+    name: str, datasets: Mapping[str, Arrays], device: str, loaded: dict[str, Dataset]
+) -> dict[str, Dataset]:
+    """Return `name` on `device`, by its name: only one at a time is held."""
+    return loaded if name in loaded else {name: to_device(datasets[name], device)}

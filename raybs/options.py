@@ -23,6 +23,30 @@ def parse_seeds(text: str) -> list[int]:
     return numbers if len(numbers) > 1 else list(range(numbers[0]))
 
 
+def parse_sizes(option: str, text: str) -> tuple[int, ...]:
+    """Read "16,64" as these batch sizes.
+
+    Raises:
+        ValueError: It is no list of whole numbers.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"{option} {text!r}: give whole numbers, as in 16,64,1024.")
+    return tuple(map(int, parts))
+
+
+def parse_crossed(text: str) -> tuple[int, int]:
+    """Read "30x20" as 30 sample sets under 20 orders each.
+
+    Raises:
+        ValueError: It is no such grid.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"--crossed {text!r}: give sample sets x orders, as in 30x30.")
+    return int(parts[0]), int(parts[1])
+
+
 def parse_gpus(text: str | None) -> float | None:
     """Read a share of a GPU: "0", "1", "1/4" or "0.25".
 

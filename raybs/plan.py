@@ -11,18 +11,19 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from raybs.chunks import Chunk
 from raybs.config import (
     Phase,
     TrainConfig,
     TrainSweep,
-    from_json,
     label,
     path,
     state_keys,
 )
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
-from raybs.store import ROW_BYTES
+from raybs.records import from_json
+from raybs.schemas import ROW_BYTES
 
 STRETCH_SECONDS = 60.0
 """Estimated length of a stretch: three paths on two workers end together, nearly."""
@@ -71,9 +72,19 @@ class Stretch:
         return state_keys(self.config, self.fingerprint)
 
     @property
-    def label(self) -> str:
-        """Label of a config whose path holds this stretch."""
-        return label(self.config)
+    def last_key(self) -> str:
+        """Name the state that is missing if this stretch fails."""
+        return self.keys[self.stop]
+
+    @property
+    def name(self) -> str:
+        """Name a trial whose path holds this stretch."""
+        return f"{label(self.config)}, seed {self.config.seed}"
+
+    @property
+    def length(self) -> int:
+        """Number of epochs."""
+        return self.stop - self.start
 
     @cached_property
     def shape(self) -> tuple[Any, ...]:
@@ -85,13 +96,15 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Stretches, parents first; what they leave aside, in epochs; bytes to write.
+    """Stretches, parents first, and chunks of draws from the states where they end.
 
-    Its seconds are those of workers of `speed`.
+    What the stretches leave aside, in epochs; bytes to write. Its seconds are those of
+    workers of `speed`.
     """
 
     speed: Speed
     stretches: tuple[Stretch, ...]
+    chunks: tuple[Chunk, ...] = ()
     num_trials: int
     asked: int
     stored: int
@@ -99,20 +112,37 @@ class Plan:
     state_bytes: int
     row_bytes: int
     largest_state: int
+    draws_asked: int = 0
 
     @property
     def to_train(self) -> int:
         """Epochs to train."""
-        return sum(stretch.stop - stretch.start for stretch in self.stretches)
+        return sum(stretch.length for stretch in self.stretches)
+
+    @property
+    def to_draw(self) -> int:
+        """Draws to take."""
+        return sum(chunk.length for chunk in self.chunks)
+
+    @cached_property
+    def pieces(self) -> tuple[Stretch | Chunk, ...]:
+        """All that workers take: what events count."""
+        return (*self.stretches, *self.chunks)
 
     @property
     def seconds(self) -> float:
         """Estimated seconds of one worker."""
-        return sum(stretch.seconds for stretch in self.stretches)
+        return sum(piece.seconds for piece in self.pieces)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes to write."""
+        chunks = sum(chunk.num_bytes for chunk in self.chunks)
+        return self.state_bytes + self.row_bytes + chunks
 
     def bound(self, num_workers: int) -> float:
         """Bound the seconds from below: the longest chain, or an even share of all."""
-        longest = max((s.remaining for s in self.stretches), default=0.0)
+        longest = max((piece.remaining for piece in self.pieces), default=0.0)
         return max(longest, self.seconds / num_workers)
 
 
@@ -184,7 +214,7 @@ def make_plan(
     stretches = _cut(branches, missing, ends, at_start, speed)
     distinct = len({key for request in asked for key in request.keys[1:]})
     total = sum(len(request.keys) - 1 for request in asked)
-    to_train = sum(stretch.stop - stretch.start for stretch in stretches)
+    to_train = sum(stretch.length for stretch in stretches)
     infos = {request.info.fingerprint: request.info for request in asked}
     return Plan(
         speed=speed,
@@ -239,9 +269,14 @@ class Frontier:
             del self.ready[shape]
         return taken
 
+    @property
+    def num_ready(self) -> int:
+        """Stretches that can be taken."""
+        return sum(map(len, self.ready.values()))
+
     def _best(self, stretch: Stretch) -> int:
         batch_size = path(stretch.config)[stretch.stop - 1][0]
-        share = -(-sum(map(len, self.ready.values())) // self.num_workers)
+        share = -(-self.num_ready // self.num_workers)
         return min(self.plan.speed.num_replicas(batch_size), share)
 
     def finish(self, index: int) -> None:

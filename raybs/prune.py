@@ -3,13 +3,9 @@
 from collections.abc import Iterator
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import (
-    TrainSweep,
-    record_from_json,
-    state_keys,
-    with_seeds,
-)
+from raybs.config import state_keys, with_seeds
 from raybs.data import describe
+from raybs.records import record_from_json
 from raybs.store import Store
 
 
@@ -50,10 +46,10 @@ def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
             # As recorded: the file of the dataset may be gone, or be another one now.
             fingerprint = entries["fingerprints"][config.dataset]
             keys = state_keys(config, fingerprint, entries["trainer_version"])
-            yield keys, sweep.measured(config)
+            yield keys, sweep.training.measured(config)
             seeds.add(config.seed)
-    own: list[TrainSweep] = [find_sweep(name)[2] for name in sweep_names()]
-    for sweep in own:
-        for config in with_seeds(sweep, sorted(seeds)).configs:
+    for name in sweep_names():
+        training = find_sweep(name)[2].training
+        for config in with_seeds(training, sorted(seeds)).configs:
             fingerprint = describe(config.dataset).fingerprint
-            yield state_keys(config, fingerprint), sweep.measured(config)
+            yield state_keys(config, fingerprint), training.measured(config)

@@ -5,7 +5,7 @@ weights, so no gradient is ever materialized; at small batch sizes even that wai
 is added for many steps at once. docs/performance.md has what this brings, measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -26,6 +26,14 @@ from raybs.model import (
 DEFERRED_SAMPLES = 64
 """For so many samples deferred updates wait: best of 16 to 256."""
 
+Observe = Callable[[Tensor, Tensor, int], None]
+"""Sees a layer's delta (R, samples, out) and inputs (R, samples, in) at the weights of
+each step, and the batch size.
+
+delta is the gradient of every sample's own loss by the layer's output, so that
+delta.mT @ inputs over the samples of one step is the gradient of their summed loss.
+"""
+
 Step = Callable[[Tensor, Tensor, Sequence[float], int], None]
 """Changes the tensors of a state by ceil(samples / batch_size) steps.
 
@@ -41,16 +49,30 @@ def samples_per_call(config: TrainConfig, batch_size: int) -> int:
     return batch_size
 
 
-def make_step(configs: Sequence[TrainConfig], state: State) -> Step:
+def make_step(
+    configs: Sequence[TrainConfig],
+    state: State,
+    *,
+    reduction: str = "mean",
+    observers: Mapping[int, Observe] | None = None,
+) -> Step:
     """Return the Step of these replicas, which changes the tensors of `state`.
 
     Plain SGD adds the gradient's matmul straight into the weights; the others hand
     closed-form gradients to torch.optim, one parameter group per replica. Shapes are
     static and nothing waits for the device, so on a GPU the step is captured as a CUDA
     graph (which has not been run: docs/performance.md).
+
+    Plain SGD also takes the `reduction` of the loss over the batch that a step follows,
+    and observers by layer, who see what the gradients are made of.
     """
     config = configs[0]
-    step = (_plain_sgd if is_plain(config) else _optimizer)(config, state)
+    if is_plain(config):
+        step = _plain_sgd(config, state, reduction, observers or {})
+    else:
+        assert reduction == "mean"
+        assert not observers
+        step = _optimizer(config, state)
     return captured(step, cuda_graph) if state.weights[0].is_cuda else step
 
 
@@ -70,13 +92,16 @@ def gradients(
     return found
 
 
-def _plain_sgd(config: TrainConfig, state: State) -> Step:
+def _plain_sgd(
+    config: TrainConfig, state: State, reduction: str, observers: Mapping[int, Observe]
+) -> Step:
     device = state.weights[0].device
-    deferred = _deferred_sgd(state)
+    deferred = _deferred_sgd(state, observers)
 
     @cache  # a copy to the device, so not in every step
     def step_size(learning_rates: tuple[float, ...], batch_size: int) -> Tensor:
-        sizes = [-learning_rate / batch_size for learning_rate in learning_rates]
+        divisor = batch_size if reduction == "mean" else 1
+        sizes = [-learning_rate / divisor for learning_rate in learning_rates]
         return torch.tensor(sizes, device=device).view(-1, 1, 1)
 
     def step(
@@ -97,6 +122,8 @@ def _plain_sgd(config: TrainConfig, state: State) -> Step:
         activations = forward(work, images.to(_dtype(config)))
         top = loss_gradient(activations[-1], labels, scale)
         for layer, delta, inputs in backward(work, activations, top):
+            if layer in observers:
+                observers[layer](delta / scale, inputs, batch_size)
             _add_product(state.weights[layer], delta, inputs)
             state.biases[layer].add_(_sum(delta))
 
@@ -104,7 +131,7 @@ def _plain_sgd(config: TrainConfig, state: State) -> Step:
 
 
 def _deferred_sgd(
-    state: State,
+    state: State, observers: Mapping[int, Observe]
 ) -> Callable[[Tensor, Tensor, list[Tensor], int], None]:
     """Return plain SGD that updates all layers but the last once for many steps.
 
@@ -141,6 +168,7 @@ def _deferred_sgd(
     ) -> None:
         inputs, deltas, products, steps = buffers(batch_size, labels.shape[1])
         one = products.new_ones(1, 1, 1)
+        tops: list[Tensor] = []
         inputs[0].copy_(images)
         # The inputs of the first layer are known: one matmul serves all steps.
         torch.baddbmm(b[0], inputs[0], w[0].mT, out=inputs[1])
@@ -158,6 +186,7 @@ def _deferred_sgd(
                 a[layer + 1].relu_()
             logits = torch.baddbmm(b[last], a[last], w[last].mT)
             delta = loss_gradient(logits, labels[:, now], scale)
+            tops.append(delta)
             torch.bmm(delta, w[last], out=d[last - 1])
             _add_product(w[last], delta, a[last])
             b[last].add_(_sum(delta))
@@ -168,6 +197,12 @@ def _deferred_sgd(
                     if now.start:
                         torch.bmm(d[layer], d_before[layer].mT, out=product)
                         d[layer - 1].baddbmm_(product, a_before[layer])
+        if observers:
+            pairs = zip(scales, tops, strict=True)
+            sizes = torch.cat([s.expand(-1, top.shape[1], 1) for s, top in pairs], 1)
+            for layer, observe in observers.items():
+                delta = torch.cat(tops, 1) if layer == last else deltas[layer]
+                observe(delta / sizes, inputs[layer], batch_size)
         for layer in range(last):
             _add_product(w[layer], deltas[layer], inputs[layer])
             b[layer].add_(_sum(deltas[layer]))

@@ -4,6 +4,8 @@
     sweeps/          NAME.json: what each sweep was last asked for
     speeds/          NAME.json: how fast workers of a kind were measured to be
     rows/            KEY-DIGEST.parquet: measured rows
+    draws/           KEY-DIGEST.parquet: draws of gradient sweeps, in chunks
+    gradients/       KEY-DIGEST.safetensors: what draws add up to, where it is kept
     states/          KEY-DIGEST.safetensors: weights, biases, optimizer moments
     rolling/         the same, of stretches that are not finished
     set_aside/       corrupt files, as they were found
@@ -33,45 +35,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
+
 FORMAT = 1
 ENDINGS = {
     "sweeps": ".json",
     "speeds": ".json",
     "rows": ".parquet",
+    "draws": ".parquet",
+    "gradients": ".safetensors",
     "states": ".safetensors",
     "rolling": ".safetensors",
 }
 """Folders of a results folder, and how the files end that are ours."""
+MAX_HEADER = 2**24
+"""Bytes of a tensor file's head: more is not ours."""
+SCHEMAS = {"rows": ROW_SCHEMA, "draws": CHUNK_SCHEMA}
 Tensors = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
-
-ROW_SCHEMA = pa.schema(
-    [
-        ("state_key", pa.string()),
-        ("epoch", pa.int32()),
-        ("step", pa.int64()),
-        ("samples_seen", pa.int64()),
-        ("train_loss", pa.float64()),
-        ("train_accuracy", pa.float64()),
-        ("test_loss", pa.float64()),
-        ("test_accuracy", pa.float64()),
-        ("weight_distance", pa.float64()),
-        ("bias_distance", pa.float64()),
-        ("weight_norm", pa.float64()),
-        ("bias_norm", pa.float64()),
-        # One item per layer, from the input to the output.
-        ("layer_distance", pa.list_(pa.float64())),
-        ("cosine_to_init", pa.list_(pa.float64())),
-        ("seconds", pa.float64()),
-        ("device", pa.string()),
-        ("num_threads", pa.int32()),
-        ("num_replicas", pa.int32()),
-        ("torch_version", pa.string()),
-        ("status", pa.string()),
-    ]
-)
-ROW_BYTES = 300
-"""Bytes of one row on disk, for estimates: measured in Parquet with 30 rows a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +91,7 @@ class Store:
         """Add measured rows; the file is named after the last one."""
         if rows:
             table = pa.Table.from_pylist(list(rows), schema=ROW_SCHEMA)
-            self._write_table(str(rows[-1]["state_key"]), table)
+            self._write_table("rows", str(rows[-1]["state_key"]), table)
 
     def read_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows, one per state key, with `columns` or all of them.
@@ -118,29 +99,22 @@ class Store:
         Where two workers measured one key, the first file by name counts, so that every
         reader sees the same row.
         """
-        schema = ROW_SCHEMA if columns is None else _subschema(columns)
-
-        def parse(content: bytes) -> pa.Table:
-            # Not pq.read_table, which imports pandas: 0.3 s of every start.
-            file = pq.ParquetFile(io.BytesIO(content))
-            table = file.read(columns=schema.names)
-            return table.cast(schema)
-
-        found: list[pa.Table | None] = [None]
-        for _ in range(5):
-            names = self._list("rows")
-            with ThreadPoolExecutor(8) as pool:
-                read = pool.map(
-                    lambda name: self._read_checked(f"rows/{name}", parse), names
-                )
-                found = list(read)
-            if None not in found:
-                break  # else one was corrupt, or another driver merged it: look again
-        found = [table for table in found if table is not None]
-        table = pa.concat_tables(found) if found else schema.empty_table()
+        table = self._read_tables("rows", columns)
         keys = np.array(table["state_key"].to_pylist(), dtype=str)
         _, first = np.unique(keys, return_index=True)
         return table if len(first) == len(table) else table.take(np.sort(first))
+
+    def write_chunk(self, chunk: Mapping[str, Any]) -> None:
+        """Add the draws of a chunk, and their histogram."""
+        table = pa.Table.from_pylist([chunk], schema=CHUNK_SCHEMA)
+        self._write_table("draws", str(chunk["cell_key"]), table)
+
+    def read_chunks(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all chunks as they were written, with `columns` or all of them.
+
+        The same draw may be in several (`raybs.chunks.fold`).
+        """
+        return self._read_tables("draws", columns)
 
     def read_statuses(self) -> dict[str, str]:
         """Return the status of every stored row by its state key."""
@@ -148,53 +122,64 @@ class Store:
         return dict(zip(rows["state_key"], rows["status"], strict=True))
 
     def compact_rows(self) -> None:
-        """Merge all row files into one.
+        """Merge all row files into one."""
+        self._compact("rows", self.read_rows)
 
-        The merged file is there before the others go, so that no moment loses a row.
-        """
-        names = self._list("rows")
-        if len(names) > 1:
-            merged = self._write_table("all", self.read_rows())
-            self.delete(f"rows/{name}" for name in names if name != merged)
+    def compact_chunks(self, fold: Callable[[pa.Table], pa.Table]) -> None:
+        """Merge all files of draws into one, which holds what `fold` makes of them."""
+        self._compact("draws", lambda: fold(self.read_chunks()))
 
     def write_state(
         self, key: str, tensors: Tensors, metadata: Mapping[str, int], *, rolling: bool
     ) -> str:
         """Write a state and return its path; a `rolling` one makes way for the next."""
-        import safetensors.numpy
-
-        # One entry: the library writes several in a random order, and equal states
-        # should be equal files.
-        content = safetensors.numpy.save(tensors, {"raybs": json.dumps(metadata)})
         folder = "rolling" if rolling else "states"
-        path = f"{folder}/{key}-{_digest(content)}.safetensors"
-        self._write(path, content)
-        return path
+        return self._write_tensors(folder, key, tensors, metadata)
 
     def read_state(self, key: str) -> tuple[Tensors, dict[str, int]] | None:
         """Return tensors and metadata of a state, or None if no sound file holds it."""
-        import safetensors.numpy
-
-        def parse(content: bytes) -> tuple[Tensors, dict[str, int]]:
-            # The format: 8 bytes of length, then that much JSON, then the tensors.
-            length = int.from_bytes(content[:8], "little")
-            header = json.loads(content[8 : 8 + length])
-            metadata = json.loads(header["__metadata__"]["raybs"])
-            return safetensors.numpy.load(content), metadata
-
         for path in self.state_files().get(key, []):
-            state = self._read_checked(path, parse)
+            state = self._read_checked(path, _parse_tensors)
             if state is not None:
                 return state
         return None
 
+    def write_gradients(
+        self, key: str, gradients: np.ndarray[Any, Any], pairs: Sequence[Sequence[int]]
+    ) -> None:
+        """Keep (draws, entries) of the draws `pairs` of the cell `key`."""
+        self._write_tensors(
+            "gradients",
+            key,
+            {"gradients": gradients},
+            {"pairs": list(map(list, pairs))},
+        )
+
+    def read_gradients(self, key: str) -> dict[tuple[int, ...], np.ndarray[Any, Any]]:
+        """Return (entries,) of every kept draw of the cell `key`, by its pair."""
+        found: dict[tuple[int, ...], np.ndarray[Any, Any]] = {}
+        for path in self._gradient_files().get(key, []):
+            kept = self._read_checked(path, _parse_tensors)
+            if kept is not None:
+                tensors, metadata = kept
+                pairs = map(tuple, metadata["pairs"])
+                found |= zip(pairs, tensors["gradients"], strict=True)
+        return found
+
+    def kept_pairs(self) -> dict[str, set[tuple[int, ...]]]:
+        """Return the draws whose gradients are kept, by cell, from the files' heads."""
+        found: dict[str, set[tuple[int, ...]]] = {}
+        for key, paths in self._gradient_files().items():
+            for path in paths:
+                with self.filesystem.open_input_stream(f"{self.root}/{path}") as file:
+                    length = int.from_bytes(file.read(8), "little")
+                    metadata = _parse_header(file.read(min(length, MAX_HEADER)))
+                found.setdefault(key, set()).update(map(tuple, metadata["pairs"]))
+        return found
+
     def state_files(self) -> dict[str, list[str]]:
         """Return the paths of all state files by state key, rolling ones last."""
-        files: dict[str, list[str]] = {}
-        for folder in ("states", "rolling"):
-            for name in self._list(folder):
-                files.setdefault(name.split("-")[0], []).append(f"{folder}/{name}")
-        return files
+        return self._files("states", "rolling")
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
@@ -225,12 +210,69 @@ class Store:
             if info.base_name.endswith(".tmp") and info.mtime.timestamp() < before
         ]
 
-    def _write_table(self, key: str, table: pa.Table) -> str:
+    def _gradient_files(self) -> dict[str, list[str]]:
+        return self._files("gradients")
+
+    def _files(self, *folders: str) -> dict[str, list[str]]:
+        """Return the paths of all files in `folders` by their keys."""
+        files: dict[str, list[str]] = {}
+        for folder in folders:
+            for name in self._list(folder):
+                files.setdefault(name.split("-")[0], []).append(f"{folder}/{name}")
+        return files
+
+    def _write_tensors(
+        self, folder: str, key: str, tensors: Tensors, metadata: Mapping[str, Any]
+    ) -> str:
+        import safetensors.numpy
+
+        # One entry: the library writes several in a random order, and equal states
+        # should be equal files.
+        content = safetensors.numpy.save(tensors, {"raybs": json.dumps(metadata)})
+        path = f"{folder}/{key}-{_digest(content)}.safetensors"
+        self._write(path, content)
+        return path
+
+    def _write_table(self, folder: str, key: str, table: pa.Table) -> str:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", use_dictionary=["device"])
         name = f"{key}-{_digest(buffer.getvalue())}.parquet"
-        self._write(f"rows/{name}", buffer.getvalue())
+        self._write(f"{folder}/{name}", buffer.getvalue())
         return name
+
+    def _read_tables(self, folder: str, columns: Sequence[str] | None) -> pa.Table:
+        schema = SCHEMAS[folder]
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+
+        def parse(content: bytes) -> pa.Table:
+            # Not pq.read_table, which imports pandas: 0.3 s of every start.
+            file = pq.ParquetFile(io.BytesIO(content))
+            table = file.read(columns=schema.names)
+            return table.cast(schema)
+
+        found: list[pa.Table | None] = [None]
+        for _ in range(5):
+            names = self._list(folder)
+            with ThreadPoolExecutor(8) as pool:
+                read = pool.map(
+                    lambda name: self._read_checked(f"{folder}/{name}", parse), names
+                )
+                found = list(read)
+            if None not in found:
+                break  # else one was corrupt, or another driver merged it: look again
+        found = [table for table in found if table is not None]
+        return pa.concat_tables(found) if found else schema.empty_table()
+
+    def _compact(self, folder: str, read: Callable[[], pa.Table]) -> None:
+        """Merge the files of a folder.
+
+        The merged file is there before the others go, so that no moment loses a row.
+        """
+        names = self._list(folder)
+        if len(names) > 1:
+            merged = self._write_table(folder, "all", read())
+            self.delete(f"{folder}/{name}" for name in names if name != merged)
 
     def _read_checked(self, path: str, parse: Callable[[bytes], T]) -> T | None:
         content = self._read(path)
@@ -341,8 +383,18 @@ def _check_format(uri: str, content: bytes) -> None:
         )
 
 
-def _subschema(columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([ROW_SCHEMA.field(name) for name in columns])
+def _parse_tensors(content: bytes) -> tuple[Tensors, dict[str, Any]]:
+    import safetensors.numpy
+
+    # The format: 8 bytes of length, then that much JSON, then the tensors.
+    length = int.from_bytes(content[:8], "little")
+    metadata = _parse_header(content[8 : 8 + length])
+    return safetensors.numpy.load(content), metadata
+
+
+def _parse_header(header: bytes) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads(json.loads(header)["__metadata__"]["raybs"])
+    return metadata
 
 
 def _digest(content: bytes) -> str:

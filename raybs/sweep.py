@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,20 +17,23 @@ from typing import Any
 import click
 from rich.console import Console
 
+from raybs.asked import Asked, Changes, find, plan_for, write_sweeps
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import (
-    PRECISIONS,
-    TRAINER_VERSION,
-    TrainSweep,
-    truncated,
-    with_seeds,
-)
+from raybs.config import PRECISIONS
 from raybs.cost import USUAL, Speed, speed_from_json
-from raybs.data import Arrays, describe, load_arrays
+from raybs.data import Arrays, load_arrays
 from raybs.display import Display, duration, size
+from raybs.draws import GradientSweep
+from raybs.fold import fold
 from raybs.launch import DEVICES, Resources
-from raybs.options import parse_gpus, parse_replicas, parse_seeds
-from raybs.plan import Plan, Request, make_plan, requests
+from raybs.options import (
+    parse_crossed,
+    parse_gpus,
+    parse_replicas,
+    parse_seeds,
+    parse_sizes,
+)
+from raybs.plan import Plan
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -40,6 +43,7 @@ Examples:
   python -m raybs.sweep recovery --plan             what it would train, and how long
   python -m raybs.sweep batch_size --seeds 5        seeds 0 to 4, with intervals
   python -m raybs.sweep far_enough --max-epochs 1   a smoke run: one epoch a phase
+  python -m raybs.sweep gradient_competition --draws 20    the gradient experiment
   python -m raybs.sweep my_sweep.py --local         your own file, without Ray
   python -m raybs.sweep --prune                     delete states nobody needs
 
@@ -49,7 +53,9 @@ failed; 2 for a wrong request; 130 if it was stopped.
 
 log = logging.getLogger("raybs")
 
-Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
+MAX_ROUNDS = 3
+"""Chunks of another driver, or of workers that outlived one, may overlap with ours:
+then some do not count (`raybs.fold`), and their draws are taken in another round."""
 
 
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
@@ -77,6 +83,41 @@ Asked = dict[str, tuple[str, TrainSweep, list[Request]]]
     type=click.Choice(PRECISIONS),
     help="Of the matmuls of training, above batch size 8 (of Adam and momentum all); "
     "weights stay float32.  [default: the sweep's]",
+)
+@click.option(
+    "--draws",
+    "num_draws",
+    type=int,
+    metavar="N",
+    help="Gradient sweeps: draws per regime and batch size.  [default: the sweep's]",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    metavar="LIST",
+    help="Gradient sweeps: only these batch sizes (16,64,1024).",
+)
+@click.option(
+    "--regime",
+    "regimes",
+    metavar="LIST",
+    help="Gradient sweeps: only these regimes (early,late).",
+)
+@click.option(
+    "--crossed",
+    metavar="SETSxORDERS",
+    help="Gradient sweeps: besides, so many sample sets under so many orders each "
+    "(30x30): what makes the norms differ.",
+)
+@click.option(
+    "--frozen",
+    is_flag=True,
+    help="Gradient sweeps: hold the weights still: a control, of a name of its own.",
+)
+@click.option(
+    "--keep-gradients",
+    is_flag=True,
+    help="Gradient sweeps: keep what draws add up to; --plan says how many bytes.",
 )
 @click.option(
     "--plan",
@@ -146,6 +187,12 @@ def main(
     seeds: str | None,
     max_epochs: int | None,
     precision: str | None,
+    num_draws: int | None,
+    batch_sizes: str | None,
+    regimes: str | None,
+    crossed: str | None,
+    frozen: bool,
+    keep_gradients: bool,
     plan_only: bool,
     list_only: bool,
     prune: bool,
@@ -188,11 +235,26 @@ def main(
             num_replicas=parse_replicas(replicas),
             address=address,
         )
-        asked = find(names, seeds, max_epochs, precision)
+        draws = {
+            "num_draws": num_draws,
+            "batch_sizes": batch_sizes and parse_sizes("--batch-size", batch_sizes),
+            "regimes": regimes and [name.strip() for name in regimes.split(",")],
+            "crossed": crossed and parse_crossed(crossed),
+            "frozen": frozen or None,
+        }
+        changes = Changes(
+            seeds=parse_seeds(seeds) if seeds is not None else (),
+            max_epochs=max_epochs,
+            precision=precision,
+            draws={name: value for name, value in draws.items() if value is not None},
+            keep_gradients=keep_gradients,
+        )
+        asked = find(names, changes)
         store = open_store(results, create=not plan_only, missing_ok=plan_only)
         # Where a trial will be is not known yet; calibrate corrects it.
         likely = device or ("cuda" if resources.gpus_per_trial else "cpu")
-        plan = plan_for(asked, store, known_speed(store, likely, threads) or USUAL)
+        speed = known_speed(store, likely, threads) or USUAL
+        plan = plan_for(asked, store, speed)
         num_workers = (
             1 if local else workers or max((os.cpu_count() or 1) // threads, 1)
         )
@@ -201,13 +263,21 @@ def main(
             return
         check_disk(plan, store, num_workers * (resources.num_replicas or 1))
         names_needed = {stretch.config.dataset for stretch in plan.stretches}
+        names_needed |= {chunk.cell.config.dataset for chunk in plan.chunks}
         datasets = {name: load_arrays(name) for name in sorted(names_needed)}
         write_sweeps(store, asked, failed={})
-        if plan.stretches:
-            failures = run(asked, plan, store, datasets, resources, local)
+        known_workers = None if address else num_workers
+        for _ in range(MAX_ROUNDS):
+            if not plan.pieces or failures:
+                break
+            failures = run(
+                asked, plan, store, datasets, resources, local, known_workers
+            )
             write_sweeps(store, asked, failures)
-            store.compact_rows()
-        draw(store, list(asked), figures)
+            plan = plan_for(asked, store, speed)
+        store.compact_rows()
+        store.compact_chunks(fold)
+        draw(store, [item.name for item in asked], figures)
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
         command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
         click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
@@ -217,41 +287,8 @@ def main(
         click.echo(str(error), err=True)
         sys.exit(2)
     if failures:
-        click.echo(f"{len(failures)} stretches failed; the same command tries again.")
+        click.echo(f"{len(failures)} failed; the same command tries again.")
         sys.exit(1)
-
-
-def find(
-    names: Sequence[str],
-    seeds: str | None = None,
-    max_epochs: int | None = None,
-    precision: str | None = None,
-) -> Asked:
-    """Return title, sweep and requests of every sweep, by name.
-
-    Raises:
-        ValueError: A sweep, its configs or its seeds are not as they must be.
-    """
-    asked: Asked = {}
-    for given in dict.fromkeys(names):
-        name, title, sweep = find_sweep(given)
-        if name in asked:
-            raise ValueError(f"Two sweeps are named '{name}': give one another name.")
-        if max_epochs:
-            sweep = truncated(sweep, max_epochs)
-        if precision:
-            changed = [replace(c, precision=precision) for c in sweep.configs]
-            sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
-        if seeds is not None:
-            sweep = with_seeds(sweep, parse_seeds(seeds))
-        asked[name] = (title, sweep, requests(sweep, describe))
-    return asked
-
-
-def plan_for(asked: Asked, store: Store, speed: Speed) -> Plan:
-    """Plan the union of all that is asked for, minus what `store` holds."""
-    found = [request for _, _, requested in asked.values() for request in requested]
-    return make_plan(found, store.read_statuses(), store.state_files().keys(), speed)
 
 
 def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
@@ -281,22 +318,34 @@ def say_sweeps() -> None:
     """Print every sweep with its title and its number of configs."""
     for name in sweep_names():
         _, title, sweep = find_sweep(name)
-        click.echo(f"{name:22}{title}  ({len(sweep.configs)} configs)")
+        size = f"{len(sweep.configs)} configs"
+        if isinstance(sweep, GradientSweep):
+            size += f", {len(sweep.batch_sizes)} batch sizes, {sweep.num_draws} draws"
+        click.echo(f"{name:22}{title}  ({size})")
 
 
 def say_plan(plan: Plan, num_workers: int) -> None:
-    """Print what is asked, stored, shared and to train."""
+    """Print what is asked, stored, shared, to train and to draw."""
+    epochs = f"{plan.num_trials} trials ask for {plan.asked} epochs: "
     if not plan.stretches:
-        click.echo(f"{plan.num_trials} trials, {plan.asked} epochs: all stored.")
-        return
-    workers = f"{num_workers} worker{'s' if num_workers > 1 else ''}"
-    click.echo(
-        f"{plan.num_trials} trials ask for {plan.asked} epochs: {plan.stored} stored, "
-        f"{plan.shared} shared between trials,\n{plan.to_train} to train in "
-        f"{len(plan.stretches)} stretches, "
-        f"about {duration(plan.bound(num_workers))} on {workers}; "
-        f"{size(plan.state_bytes + plan.row_bytes)} to write."
-    )
+        click.echo(f"{epochs}all stored.")
+    else:
+        click.echo(
+            f"{epochs}{plan.stored} stored, {plan.shared} shared between trials,\n"
+            f"{plan.to_train} to train in {len(plan.stretches)} stretches."
+        )
+    if plan.draws_asked:
+        left = f"{plan.to_draw} to take in {len(plan.chunks)} chunks"
+        stored = f"{plan.draws_asked - plan.to_draw} stored, {left}"
+        click.echo(
+            f"{plan.draws_asked} draws: {stored if plan.chunks else 'all stored'}."
+        )
+    if plan.pieces:
+        workers = f"{num_workers} worker{'s' if num_workers > 1 else ''}"
+        click.echo(
+            f"About {duration(plan.bound(num_workers))} on {workers}; "
+            f"{size(plan.num_bytes)} to write."
+        )
 
 
 def check_disk(plan: Plan, store: Store, num_running: int) -> None:
@@ -308,7 +357,7 @@ def check_disk(plan: Plan, store: Store, num_running: int) -> None:
     if store.filesystem.type_name != "local":
         return
     # Besides, every stretch under way has two states while one replaces the other.
-    needed = plan.state_bytes + plan.row_bytes + 2 * num_running * plan.largest_state
+    needed = plan.num_bytes + 2 * num_running * plan.largest_state
     free = shutil.disk_usage(store.root).free
     if needed > free:
         raise ValueError(
@@ -318,14 +367,15 @@ def check_disk(plan: Plan, store: Store, num_running: int) -> None:
 
 
 def run(
-    asked: Asked,
+    asked: Sequence[Asked],
     plan: Plan,
     store: Store,
     datasets: Mapping[str, Arrays],
     resources: Resources,
     local: bool,
+    num_workers: int | None,
 ) -> dict[str, str]:
-    """Train what is to train; return failures by the state that was not reached.
+    """Train and draw what is left; return failures by the state or cell not reached.
 
     Workers of a kind that this results folder has not seen are measured, too.
 
@@ -334,7 +384,10 @@ def run(
         ValueError: The resources asked for are not there.
     """
     console = Console(file=sys.stdout, highlight=False)
-    with stopping() as stop, Display(plan, console) as display:
+    with (
+        stopping() as stop,
+        Display(plan, console, num_workers=num_workers) as display,
+    ):
         if local:
             from raybs.local import run_local as launch
         else:
@@ -365,10 +418,9 @@ def run(
         launch(plan, store, datasets, resources, calibrate=calibrate, **options)
         if stop.is_set():
             raise KeyboardInterrupt
-    stretches = display.plan.stretches
+    pieces = display.plan.pieces
     return {
-        stretches[index].keys[stretches[index].stop]: message
-        for index, message in display.failures.items()
+        pieces[index].last_key: message for index, message in display.failures.items()
     }
 
 
@@ -382,7 +434,7 @@ def stopping() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
         click.echo(
-            "\nFinishing the current epochs; once more to stop at once.", err=True
+            "\nFinishing what is under way; once more to stop at once.", err=True
         )
 
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -392,24 +444,6 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def write_sweeps(store: Store, asked: Asked, failed: Mapping[str, str]) -> None:
-    """Write down what was asked for: `analysis.load` assembles trials from it."""
-    for name, (title, sweep, found) in asked.items():
-        ours = {
-            key: why
-            for key, why in failed.items()
-            if any(key in request.keys for request in found)
-        }
-        value: dict[str, Any] = {
-            "title": title,
-            "trainer_version": TRAINER_VERSION,
-            "fingerprints": {r.config.dataset: r.info.fingerprint for r in found},
-            "failed": ours,
-            **asdict(sweep),
-        }
-        store.write_record("sweeps", name, value)
 
 
 def prune_store(store: Store, *, dry_run: bool) -> None:

@@ -96,7 +96,7 @@ def carry(
                     extras = {
                         "state_key": stretch.keys[epoch],
                         "seconds": seconds,
-                        "device": _device_name(device),
+                        "device": device_name(device),
                         "num_threads": torch.get_num_threads(),
                         "num_replicas": len(stretches),
                         "torch_version": str(torch.__version__),
@@ -201,7 +201,8 @@ def _deepest_state(
     return None
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """Name the device as rows record it."""
     if device == "cuda":
         return f"cuda ({torch.cuda.get_device_name()})"
     return device

@@ -48,6 +48,13 @@ def subset(tmp_path_factory: pytest.TempPathFactory) -> Subset:
     return Subset(name=str(path), arrays=arrays, data=to_device(arrays, "cpu"))
 
 
+@pytest.fixture(scope="session")
+def mnist() -> Subset:
+    """All of MNIST."""
+    arrays = load_arrays("mnist")
+    return Subset(name="mnist", arrays=arrays, data=to_device(arrays, "cpu"))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "results"), create=True)

@@ -16,7 +16,8 @@ from analysis import article, frames, tables
 from analysis.__main__ import main
 from analysis.figures import figures
 from analysis.theme import color_of, save
-from raybs.catalog import find_sweep, sweep_names
+from benchmarks.schedule import training_sweeps
+from raybs.catalog import find_sweep
 from raybs.config import (
     TRAINER_VERSION,
     TrainSweep,
@@ -287,7 +288,8 @@ def test_only_complete_trials_are_averaged(written):
 
 
 def test_every_number_of_the_article_belongs_to_a_config_of_a_sweep():
-    labels = {label(c) for name in sweep_names() for c in find_sweep(name)[2].configs}
+    sweeps = [find_sweep(name)[2] for name in training_sweeps()]
+    labels = {label(config) for sweep in sweeps for config in sweep.configs}
     assert set(article.ARTICLE) <= labels
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from benchmarks import contenders, report, step
-from benchmarks.schedule import GPU, makespan
+from benchmarks.schedule import GPU, makespan, training_sweeps
 from benchmarks.sweep import list_schedule, speed_of, trial_seconds
-from raybs.catalog import find_sweep, sweep_names
+from raybs.asked import find
+from raybs.catalog import find_sweep
 from raybs.cost import USUAL
 from raybs.plan import make_plan
-from raybs.sweep import find
 
 
 @pytest.mark.parametrize("num_workers", [2, 8, 32])
@@ -18,15 +18,15 @@ from raybs.sweep import find
 def test_every_sweep_of_the_article_ends_within_5_percent_of_the_bound(
     num_workers, speed
 ):
-    for names in [*([name] for name in sweep_names()), sweep_names()]:
-        found = [r for _, _, requests in find(names).values() for r in requests]
+    for names in [*([name] for name in training_sweeps()), training_sweeps()]:
+        found = [r for item in find(names) for r in item.requests]
         plan = make_plan(found, {}, set(), speed)
         bound = plan.bound(num_workers)
         assert bound <= makespan(plan, num_workers) * (1 + 1e-9) <= 1.05 * bound
 
 
 def test_one_worker_takes_the_sum_of_all():
-    found = find(["recovery"])["recovery"][2]
+    found = find(["recovery"])[0].requests
     plan = make_plan(found, {}, set())
     assert makespan(plan, 1) == pytest.approx(plan.seconds)
 
@@ -41,7 +41,7 @@ def test_a_speed_from_measured_epochs_gives_these_epochs_back():
     speed = speed_of(epochs, measuring=3.0)
     for name in ("batch_size", "adam_vs_sgd"):
         _, _, sweep = find_sweep(name)
-        plan = make_plan(find([name])[name][2], {}, set(), speed)
+        plan = make_plan(find([name])[0].requests, {}, set(), speed)
         by_hand = sum(trial_seconds(config, epochs) for config in sweep.configs)
         extra = 3.0 * len(sweep.configs)  # epoch 0 is measured as well
         shared = 30 * 8.0 + 3.0 if name == "adam_vs_sgd" else 0.0  # 30 of 480 epochs

@@ -84,7 +84,7 @@ def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_pat
     assert list(home.iterdir()) == []
 
 
-def descendants(pid):
+def descendants(pid, name="Stretch"):
     """Ray's workers that carry stretches, by the name that Ray gives their process."""
     found = subprocess.run(
         ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
@@ -100,7 +100,7 @@ def descendants(pid):
     return [
         p
         for p, line in names.items()
-        if ("ray::Stretch" in line or "ray::Resource" in line) and under(p)
+        if (f"ray::{name}" in line or "ray::Resource" in line) and under(p)
     ]
 
 
@@ -215,7 +215,7 @@ def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
 
 
 def test_more_than_there_is_is_refused():
-    from raybs.cluster import trial_resources
+    from raybs.session import trial_resources
 
     with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
         trial_resources(Resources(num_threads=2), {"CPU": 1.0})
@@ -235,7 +235,7 @@ def test_more_than_there_is_is_refused():
     ],
 )
 def test_trials_at_a_time(resources, cluster, slots, gpu):
-    from raybs.cluster import trial_resources
+    from raybs.session import trial_resources
 
     found, per_trial = trial_resources(resources, cluster)
     assert (found, per_trial["gpu"]) == (slots, gpu)

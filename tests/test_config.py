@@ -12,14 +12,13 @@ from raybs.config import (
     TrainConfig,
     TrainSweep,
     canonical,
-    from_json,
     label,
     path,
     state_keys,
-    sweep_from_json,
     truncated,
     with_seeds,
 )
+from raybs.records import from_json, sweep_from_json
 
 phases = st.builds(
     Phase,

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from raybs.store import ENDINGS, FORMAT, ROW_SCHEMA, Store, open_store
+from raybs.schemas import ROW_SCHEMA
+from raybs.store import ENDINGS, FORMAT, Store, open_store
 
 
 def row(key, epoch=1, **fields):

@@ -1,0 +1,408 @@
+"""Charts of draws: norms, their spread and distributions, entries, direction.
+
+Every chart says which norm it draws. Source: article, "Hypothesis: gradient
+competition".
+"""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from analysis.draws import GROUP, NORMS
+from analysis.theme import HEIGHT, WIDTH
+
+REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2")
+"""The article's early is blue, its late green."""
+
+PART_COLORS = {"samples": "#1f77b4", "order": "#bcbd22", "interaction": "#ff7f0e"}
+
+DIRECTIONS = {
+    "cosine_to_sample_gradient": "cosine to the draw's own gradient at the start",
+    "cosine_to_full_gradient": "cosine to the full training gradient at the start",
+    "straightness": "straightness |sum g| / sum |g|",
+}
+"""Columns about direction, and what a chart calls them."""
+
+LINES = {"fit": [1, 0], "square root": [5, 4]}
+
+
+def norms_by_batch_size(
+    summary: pd.DataFrame,
+    lines: pd.DataFrame,
+    diverged: pd.DataFrame,
+    column: str,
+    title: str,
+    weights: str,
+) -> alt.HConcatChart:
+    """Mean and deviation of a norm against batch size, on linear and log axes.
+
+    `summary` is `draws.summarize`, `lines` are `fit_lines`, `diverged` has the cells
+    (regime, batch_size, diverged) in which draws diverged: a cross at the bottom.
+    `weights` says whose gradient it is.
+    Source: article, first figure of the section.
+    """
+    panels = []
+    for kind in ("linear", "log"):
+        x, y = _axes(kind, f"norm {NORMS[column].split(',')[0]}")
+        base = alt.Chart(summary).encode(x, _regime(summary))
+        curves = alt.Chart(lines).mark_line(strokeWidth=1.2, clip=True)
+        layers = [
+            curves.encode(
+                x,
+                _with(y, "value"),
+                _regime(summary),
+                alt.StrokeDash("line:N")
+                .scale(domain=list(LINES), range=list(LINES.values()))
+                .legend(alt.Legend(title="line")),
+                tooltip=["regime:N", "text:N"],
+            ),
+            base.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
+                _with(y, "below"), alt.Y2("above")
+            ),
+            base.mark_point(filled=True, size=40, opacity=1).encode(
+                _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
+            ),
+        ]
+        if len(diverged):
+            layers.append(_crosses(diverged, x, summary))
+        panels.append(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40))
+    said = [
+        f"Norm: {NORMS[column]}; {weights}.",
+        f"Points and bars: mean and deviation of {_counts(summary)} draws.",
+        *_texts(lines[lines["line"] == "fit"]),
+    ]
+    if len(diverged):
+        said.append(f"{diverged['diverged'].sum()} draws diverged, and are left out.")
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def normalized_norms(
+    summary: pd.DataFrame, column: str, title: str
+) -> alt.LayerChart | alt.FacetChart:
+    """Mean and deviation, both scaled to the mean of the largest batch size.
+
+    `summary` is `draws.summarize`. Source: article, second figure of the section.
+    """
+    x, _ = _axes("log", "")
+    y = alt.Y("value:Q").title("normalized norm").scale(zero=False)
+    base = alt.Chart(summary).encode(x, _regime(summary))
+    return alt.layer(
+        base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+            _with(y, "normalized_below"), alt.Y2("normalized_above")
+        ),
+        base.mark_point(filled=True, size=40, opacity=1).encode(
+            _with(y, "normalized_mean"),
+            tooltip=_tooltip("normalized_mean", "normalized_deviation"),
+        ),
+    ).properties(
+        width=1.6 * WIDTH,
+        height=HEIGHT + 40,
+        title=alt.TitleParams(
+            title,
+            subtitle=[
+                f"Norm: {NORMS[column]}, times mean(largest batch size) / mean.",
+                f"Bars: deviation of {_counts(summary)} draws.",
+            ],
+        ),
+    )
+
+
+def spread_by_batch_size(
+    summary: pd.DataFrame, lines: pd.DataFrame, column: str, title: str
+) -> alt.HConcatChart:
+    """Deviation, and deviation over mean, against batch size, with fitted powers.
+
+    `summary` is `draws.summarize`, `lines` are `fit_lines` of both. Answers the
+    article's first open question ("Characterize the functional relationship ...").
+    """
+    panels = []
+    for name in ("deviation", "relative_deviation"):
+        words = name.replace("_", " ")
+        x, y = _axes("log", f"{words} of the norm")
+        base = alt.Chart(summary).encode(x, _regime(summary))
+        fitted = alt.Chart(lines[lines["quantity"] == words])
+        panels.append(
+            alt.layer(
+                fitted.mark_line(strokeWidth=1.2).encode(
+                    x, _with(y, "value"), _regime(summary), tooltip=["regime", "text"]
+                ),
+                base.mark_rule(strokeWidth=2).encode(
+                    _with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")
+                ),
+                base.mark_point(filled=True, size=40, opacity=1).encode(
+                    _with(y, name), tooltip=_tooltip(name)
+                ),
+            ).properties(width=WIDTH, height=HEIGHT + 40)
+        )
+    said = [
+        f"Norm: {NORMS[column]}. Bars: 95 % intervals. Lines: fitted powers.",
+        *_texts(lines[lines["quantity"] != "mean"]),
+    ]
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
+    """The three ways of adding up, side by side: mean and deviation, log axes.
+
+    `summaries` are `draws.summarize` by column.
+    """
+    panels = []
+    for column, summary in summaries.items():
+        x, y = _axes("log", "norm")
+        base = alt.Chart(summary).encode(x, _regime(summary))
+        panels.append(
+            alt.layer(
+                base.mark_line(strokeWidth=1).encode(_with(y, "mean")),
+                base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+                    _with(y, "below"), alt.Y2("above")
+                ),
+                base.mark_point(filled=True, size=30, opacity=1).encode(
+                    _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
+                ),
+            ).properties(
+                width=0.9 * WIDTH,
+                height=HEIGHT + 40,
+                title=alt.TitleParams(NORMS[column].split(","), fontSize=11),
+            )
+        )
+    said = "g is the gradient of a step's mean loss, n its number of samples"
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
+    """Cosines of the summed gradient and straightness, against batch size.
+
+    `summaries` are `draws.summarize` by column. Answers the article's open question on
+    direction; straightness measures the competition hypothesis.
+    """
+    panels = []
+    for column, name in DIRECTIONS.items():
+        summary = summaries[column]
+        x, _ = _axes("log", name)
+        y = alt.Y("mean:Q").title(name)
+        base = alt.Chart(summary).encode(x, _regime(summary))
+        panels.append(
+            alt.layer(
+                base.mark_line(strokeWidth=1).encode(y),
+                base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+                    _with(y, "below"), alt.Y2("above")
+                ),
+                base.mark_point(filled=True, size=30, opacity=1).encode(
+                    y, tooltip=_tooltip("mean", "deviation")
+                ),
+            ).properties(width=0.9 * WIDTH, height=HEIGHT + 40)
+        )
+    said = "Direction of the plain sum of the steps' gradients: mean and deviation"
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def distributions(
+    bins: pd.DataFrame, column: str, title: str, *, normalized: bool
+) -> alt.HConcatChart:
+    """Histograms of the draws' norms, one row per batch size, a panel per regime.
+
+    `bins` are `draws.bin_norms`. Source: article, third to sixth figure of the section.
+    """
+    x = "norm, normalized to the largest batch size" if normalized else "norm"
+    largest = bins.groupby(GROUP)["share"].transform("max")
+    heights = bins.assign(height=bins["share"] / largest)
+    tooltip = alt.Tooltip("share:Q", title="share of draws", format=".3f")
+    said = f"Norm: {NORMS[column]}. Every row is scaled to its largest bin."
+    return _rows(heights, x, tooltip, title, said)
+
+
+def entries(bins: pd.DataFrame, title: str, num_draws: int) -> alt.HConcatChart:
+    """Histograms of all entries, one row per batch size, log counts, a panel a regime.
+
+    `bins` are `draws.bin_entries`. Source: article, last figures of the section.
+    """
+    logs = np.log10(bins["count"].astype(float) + 1)
+    heights = bins.assign(height=logs / (logs.max() if len(logs) else 1))
+    tooltip = alt.Tooltip("count:Q", title="entries")
+    said = (
+        f"All entries of sum n g (the sample-weighted sum) of {num_draws:,} draws; "
+        f"height: log(1 + count), full at {int(bins['count'].max()):,}"
+    )
+    return _rows(heights, "entry", tooltip, title, said)
+
+
+def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatChart:
+    """Shares of the norm's variance by samples, order, and their interaction.
+
+    `split` is `draws.split_variance`. Answers the article's second open question.
+    """
+    panels, shares = [], ("share", "lower", "upper")
+    for regime, cell in split.groupby("regime", sort=False):
+        shown = cell.assign(size=cell["batch_size"].astype(str))
+        sizes = [str(size) for size in sorted(cell["batch_size"].unique())]
+        bars = (
+            alt.Chart(shown)
+            .mark_bar()
+            .encode(
+                alt.X("size:N").sort(sizes).title("batch size").axis(labelAngle=0),
+                alt.Y("share:Q").title("share of the variance").stack("zero"),
+                alt.Color("part:N")
+                .scale(domain=list(PART_COLORS), range=list(PART_COLORS.values()))
+                .title("due to"),
+                tooltip=[
+                    "part:N",
+                    "batch_size:Q",
+                    *(alt.Tooltip(f"{name}:Q", format=".3f") for name in shares),
+                ],
+            )
+        )
+        panels.append(bars.properties(width=WIDTH, height=HEIGHT, title=str(regime)))
+    sets, orders = split["num_sets"].max(), split["num_orders"].max()
+    said = f"Norm: {NORMS[column]}; {sets} sample sets x {orders} orders"
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def with_bars(summary: pd.DataFrame) -> pd.DataFrame:
+    """Add the ends of the deviation bars: below, above, and normalized_*.
+
+    On log axes a bar ends at a hundredth of the mean where it would reach 0.
+    """
+    mean, deviation = summary["mean"], summary["deviation"]
+    scaled, spread = summary["normalized_mean"], summary["normalized_deviation"]
+    return summary.assign(
+        below=np.maximum(mean - deviation, mean / 100),
+        above=mean + deviation,
+        normalized_below=scaled - spread,
+        normalized_above=scaled + spread,
+    )
+
+
+def fit_lines(
+    fits: pd.DataFrame, summary: pd.DataFrame, *, square_root: bool = False
+) -> pd.DataFrame:
+    """Return what fitted powers look like: regime, quantity, line, text, x and value.
+
+    `square_root` adds the article's, through the mean of the largest batch size.
+    """
+    rows = []
+    for fit in fits.to_dict("records"):
+        sizes = summary.loc[summary["regime"] == fit["regime"], "batch_size"]
+        grid = np.geomspace(sizes.min(), sizes.max(), 60)
+        text = (
+            f"{fit['regime']}: {fit['quantity']} ~ b^{fit['exponent']:.3f} "
+            f"({fit['lower']:.3f} to {fit['upper']:.3f})"
+        )
+        curves = {"fit": (text, fit["factor"] * grid ** fit["exponent"])}
+        if square_root and fit["quantity"] == "mean":
+            cell = summary[summary["regime"] == fit["regime"]]
+            top = cell.loc[cell["batch_size"].idxmax(), "mean"]
+            curves["square root"] = (
+                f"{fit['regime']}: the article's square root",
+                top * np.sqrt(grid / grid[-1]),
+            )
+        for line, (words, values) in curves.items():
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "regime": fit["regime"],
+                        "quantity": fit["quantity"],
+                        "line": line,
+                        "text": words,
+                        "batch_size": grid,
+                        "value": values,
+                    }
+                )
+            )
+    columns = ["regime", "quantity", "line", "text", "batch_size", "value"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _axes(kind: str, title: str) -> tuple[alt.X, alt.Y]:
+    x, y = alt.X("batch_size:Q").title("batch size"), alt.Y("value:Q").title(title)
+    if kind == "log":
+        values = [2**power for power in range(0, 17)]
+        x = x.scale(type="log", base=2, nice=False, padding=8)
+        x = x.axis(values=values, format="d")
+        y = y.scale(type="log", nice=False, padding=8)
+    return x, y
+
+
+def _with(y: alt.Y, name: str) -> alt.Y:
+    changed = y.copy()
+    changed.shorthand = f"{name}:Q"
+    return changed
+
+
+def _regime(summary: pd.DataFrame) -> alt.Color:
+    regimes = list(dict.fromkeys(summary["regime"]))
+    colors = [REGIME_COLORS[i % len(REGIME_COLORS)] for i in range(len(regimes))]
+    return alt.Color("regime:N").scale(domain=regimes, range=colors).title("regime")
+
+
+def _tooltip(*names: str) -> list[alt.Tooltip]:
+    shown = [alt.Tooltip("regime:N"), alt.Tooltip("batch_size:Q", title="batch size")]
+    shown += [
+        alt.Tooltip(f"{name}:Q", title=name.replace("_", " "), format=".5g")
+        for name in names
+    ]
+    return [*shown, alt.Tooltip("num_draws:Q", title="draws")]
+
+
+def _crosses(diverged: pd.DataFrame, x: alt.X, summary: pd.DataFrame) -> alt.Chart:
+    mark = alt.Chart(diverged).mark_point(
+        shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2.5
+    )
+    chart: alt.Chart = mark.encode(
+        x,
+        y=alt.value(HEIGHT + 30),
+        color=_regime(summary),
+        tooltip=["regime:N", "batch_size:Q", alt.Tooltip("diverged:Q")],
+    )
+    return chart
+
+
+def _counts(summary: pd.DataFrame) -> str:
+    low, high = summary["num_draws"].min(), summary["num_draws"].max()
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _texts(lines: pd.DataFrame) -> list[str]:
+    """Return the fits in words, one line per quantity."""
+    fits = lines[["quantity", "text"]].drop_duplicates()
+    return ["; ".join(texts) for _, texts in fits.groupby("quantity")["text"]]
+
+
+def _rows(
+    bins: pd.DataFrame, x: str, tooltip: alt.Tooltip, title: str, said: str
+) -> alt.HConcatChart:
+    """One row of bars per batch size: `height` is a fraction of the row."""
+    sizes = sorted(bins["batch_size"].unique())
+    shown = bins.assign(
+        bottom=bins["batch_size"].map({size: i for i, size in enumerate(sizes)})
+    )
+    shown["top"] = shown["bottom"] + 0.92 * shown["height"]
+    names = ", ".join(f"'{size}'" for size in sizes)
+    axis = alt.Axis(
+        values=list(range(len(sizes))),
+        labelExpr=f"[{names}][datum.value]",
+        labelBaseline="bottom",
+        grid=True,
+        ticks=False,
+    )
+    panels = []
+    for regime, cell in shown.groupby("regime", sort=False):
+        bars = alt.Chart(cell).mark_rect(stroke=None)
+        panels.append(
+            bars.encode(
+                alt.X("lower:Q").title(x).scale(zero=False, nice=False),
+                alt.X2("upper"),
+                alt.Y("bottom:Q")
+                .title("batch size")
+                .axis(axis)
+                .scale(domain=[0, len(sizes)], nice=False),
+                alt.Y2("top"),
+                _regime(shown).legend(None),
+                tooltip=[
+                    alt.Tooltip("batch_size:Q", title="batch size"),
+                    alt.Tooltip("lower:Q", format=".4g"),
+                    alt.Tooltip("upper:Q", format=".4g"),
+                    tooltip,
+                ],
+            ).properties(width=WIDTH, height=26 * len(sizes), title=str(regime))
+        )
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))

@@ -1,0 +1,242 @@
+"""Tidy frames of stored draws, and their histograms; no altair here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raybs.draws import Cell, GradientSweep, cells, is_independent
+from raybs.fold import PER_DRAW, WORKERS, fold
+from raybs.histogram import edges
+from raybs.records import record_from_json
+from raybs.store import Store, open_store
+
+NORMS = {
+    "sample_weighted_norm": "|sum n g|, weighted by samples (the article's norm)",
+    "summed_gradient_norm": "|sum g|, plain sum of the steps' gradients",
+    "mean_gradient_norm": "|sum g| / steps, mean of the steps' gradients",
+}
+"""The three ways of adding up: column, and what a chart calls it."""
+
+ARTICLES_NORM = "sample_weighted_norm"
+NUM_BINS = 60
+"""Of a drawn histogram."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What `load_draws` returns.
+
+    `draws`: one row per draw: regime, batch_size, sample_set, order, independent
+    (neither of them shared), the columns of `raybs.gradients`, num_steps, status, and
+    where it was drawn. `histogram`: one row per regime, batch_size and bin that is not
+    empty: lower, upper, count, over all entries of sum n_k g_k of the num_draws
+    complete, independent draws that are stored. `cells`: one row per regime and batch
+    size: asked, stored, diverged, message.
+    """
+
+    name: str
+    title: str
+    sweep: GradientSweep
+    draws: pd.DataFrame
+    histogram: pd.DataFrame
+    cells: pd.DataFrame
+
+
+def load_draws(results: str | Store, name: str = "gradient_competition") -> Draws:
+    """Assemble the draws that the gradient sweep `name` asks for, as far as stored.
+
+    Raises:
+        ValueError: It is no results folder, or holds no such gradient sweep.
+    """
+    store = open_store(results) if isinstance(results, str) else results
+    title, sweep, failed, asked = _asked(store, name)
+    stored: dict[str, list[dict[str, Any]]] = {}
+    for row in fold(store.read_chunks()).to_pylist():
+        stored.setdefault(row["cell_key"], []).append(row)
+    pairs = set(sweep.pairs)
+    draws, histogram, summary = [], [], []
+    for cell in asked:
+        rows = stored.get(cell.key, [])
+        found = [frame for row in rows if len(frame := _draws(cell, row, pairs))]
+        draws += found
+        histogram += [_histogram(cell, rows)] if rows else []
+        statuses = pd.concat([f["status"] for f in found]) if found else pd.Series()
+        summary.append(
+            {
+                "regime": cell.regime,
+                "batch_size": cell.batch_size,
+                "asked": len(pairs),
+                "stored": len(statuses),
+                "diverged": int((statuses == "diverged").sum()),
+                "message": failed.get(cell.key, ""),
+            }
+        )
+    return Draws(
+        name=name,
+        title=title,
+        sweep=sweep,
+        draws=pd.concat(draws, ignore_index=True) if draws else _no_draws(),
+        histogram=pd.concat(histogram, ignore_index=True)
+        if histogram
+        else pd.DataFrame(columns=HISTOGRAM),
+        cells=pd.DataFrame(summary),
+    )
+
+
+GROUP = ["regime", "batch_size"]
+HISTOGRAM = ["regime", "batch_size", "num_draws", "lower", "upper", "count"]
+
+
+def load_gradients(
+    results: str | Store,
+    regime: str,
+    batch_size: int,
+    name: str = "gradient_competition",
+) -> Array:
+    """Return what the draws of one cell add up to, sum n_k g_k, where it was kept.
+
+    Shape: (draws, entries), float32, ordered by sample set and order; the entries are
+    those of the layers' weights (out, in), one layer after the other.
+
+    Raises:
+        ValueError: None are kept: `--keep-gradients` was not asked for.
+    """
+    store = open_store(results) if isinstance(results, str) else results
+    _, sweep, _, asked = _asked(store, name)
+    for cell in asked:
+        if (cell.regime, cell.batch_size) == (regime, batch_size):
+            kept = store.read_gradients(cell.key)
+            wanted = [pair for pair in sweep.pairs if pair in kept]
+            if wanted:
+                return np.stack([kept[pair] for pair in wanted])
+    raise ValueError(
+        f"No gradients of regime '{regime}' at batch size {batch_size} are kept; run "
+        f"python -m raybs.sweep {name} --keep-gradients"
+    )
+
+
+def complete(found: Draws) -> pd.DataFrame:
+    """Return the independent draws that did not diverge."""
+    draws = found.draws
+    return draws[draws["independent"] & (draws["status"] == "complete")]
+
+
+def bin_norms(draws: pd.DataFrame, column: str, *, normalized: bool) -> pd.DataFrame:
+    """Return histograms of `column`, one per regime and batch size, in shared bins.
+
+    Columns: regime, batch_size, lower, upper, share (of the cell's draws). `normalized`
+    scales every cell to the mean of the regime's largest batch size. Bins span all
+    cells of a regime.
+    """
+    rows = []
+    for regime, cell in draws.groupby("regime", sort=False):
+        values = cell[column]
+        if normalized:
+            means = cell.groupby("batch_size")[column].mean()
+            values = (
+                values * means.loc[means.index.max()] / cell["batch_size"].map(means)
+            )
+        bins = np.linspace(values.min(), values.max(), NUM_BINS + 1)
+        if bins[0] == bins[-1]:
+            bins = np.array([bins[0] * 0.99, bins[0] * 1.01])
+        for batch_size, group in values.groupby(cell["batch_size"]):
+            shares = np.histogram(group, bins)[0] / len(group)
+            kept = shares > 0
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "regime": regime,
+                        "batch_size": batch_size,
+                        "lower": bins[:-1][kept],
+                        "upper": bins[1:][kept],
+                        "share": shares[kept],
+                    }
+                )
+            )
+    columns = [*GROUP, "lower", "upper", "share"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def bin_entries(histogram: pd.DataFrame) -> pd.DataFrame:
+    """Return the entries' histograms in equal bins, shared by all batch sizes.
+
+    Columns: regime, batch_size, lower, upper, count. Stored bins are at most 0.8 % wide
+    relative to their value; each goes where its middle lies.
+    """
+    rows = []
+    for regime, cell in histogram.groupby("regime", sort=False):
+        largest = float(cell[["lower", "upper"]].abs().to_numpy().max())
+        bins = np.linspace(-largest, largest, NUM_BINS + 2)  # 0 in the middle
+        for batch_size, group in cell.groupby("batch_size"):
+            middle = (group["lower"] + group["upper"]) / 2
+            counts, _ = np.histogram(middle, bins, weights=group["count"])
+            kept = counts > 0
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "regime": regime,
+                        "batch_size": batch_size,
+                        "lower": bins[:-1][kept],
+                        "upper": bins[1:][kept],
+                        "count": counts[kept].astype(np.int64),
+                    }
+                )
+            )
+    columns = [*GROUP, "lower", "upper", "count"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _asked(
+    store: Store, name: str
+) -> tuple[str, GradientSweep, dict[str, str], list[Cell]]:
+    """Return title, sweep, failures by cell and cells of the gradient sweep `name`."""
+    records = store.read_records("sweeps", record_from_json)
+    known = [k for k, (sweep, _) in records.items() if isinstance(sweep, GradientSweep)]
+    sweep, entries = records.get(name, (None, {}))
+    if not isinstance(sweep, GradientSweep):
+        raise ValueError(
+            f"No gradient sweep '{name}' in these results, only "
+            f"{', '.join(sorted(known)) or 'none'}; run it: "
+            f"python -m raybs.sweep {name}"
+        )
+    asked = cells(sweep, entries["fingerprints"], entries["trainer_version"])
+    return entries["title"], sweep, entries["failed"], asked
+
+
+def _draws(
+    cell: Cell, row: dict[str, Any], pairs: set[tuple[int, int]]
+) -> pd.DataFrame:
+    frame = pd.DataFrame({name: row[name] for name in PER_DRAW})
+    stored = list(zip(row["sample_set"], row["order"], strict=True))
+    frame.insert(0, "regime", cell.regime)
+    frame.insert(1, "batch_size", cell.batch_size)
+    frame.insert(4, "independent", [is_independent(pair) for pair in stored])
+    frame = frame.assign(**{name: row[name] for name in WORKERS})
+    return frame[[pair in pairs for pair in stored]]
+
+
+def _no_draws() -> pd.DataFrame:
+    columns = [*GROUP, *PER_DRAW[:2], "independent", *PER_DRAW[2:], *WORKERS]
+    return pd.DataFrame(columns=columns).astype({"independent": bool})
+
+
+def _histogram(cell: Cell, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    bins = np.concatenate([np.array(row["bin"], np.int64) for row in rows])
+    counts = np.concatenate([np.array(row["count"], np.int64) for row in rows])
+    lower, upper = edges(bins)
+    num_draws = sum(
+        status == "complete" and is_independent((number, order))
+        for row in rows
+        for number, order, status in zip(
+            row["sample_set"], row["order"], row["status"], strict=True
+        )
+    )
+    frame = pd.DataFrame({"lower": lower, "upper": upper, "count": counts})
+    total = frame.groupby(["lower", "upper"])["count"].sum().reset_index()
+    return total.assign(
+        regime=cell.regime, batch_size=cell.batch_size, num_draws=num_draws
+    )[HISTOGRAM]

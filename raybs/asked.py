@@ -1,0 +1,165 @@
+"""What a command asks for: sweeps as its options change them, planned and recorded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from raybs.catalog import find_sweep
+from raybs.chunks import Wanted, make_chunks
+from raybs.config import (
+    TRAINER_VERSION,
+    TrainSweep,
+    truncated,
+    with_seeds,
+)
+from raybs.cost import Speed
+from raybs.data import describe
+from raybs.draws import GradientSweep, cells, check_samples
+from raybs.plan import Plan, Request, make_plan, requests
+from raybs.records import Sweep
+from raybs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What options change about sweeps; None, or empty, leaves them as they are.
+
+    `seeds` is about the trials of training sweeps; `draws` are fields of gradient
+    sweeps, with the names of regimes to keep.
+    """
+
+    seeds: Sequence[int] = ()
+    max_epochs: int | None = None
+    precision: str | None = None
+    draws: Mapping[str, Any] = field(default_factory=dict)
+    keep_gradients: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One sweep: what it asks to be trained, and to be drawn."""
+
+    name: str
+    title: str
+    sweep: Sweep
+    requests: Sequence[Request]
+    wanted: Sequence[Wanted] = ()
+    keep_gradients: bool = False
+
+
+def find(names: Sequence[str], changes: Changes | None = None) -> list[Asked]:
+    """Return what the sweeps `names`, or files, ask for with `changes`.
+
+    Raises:
+        ValueError: A sweep, its configs or a change of it are not as they must be.
+    """
+    changes = changes or Changes()
+    asked: dict[str, Asked] = {}
+    for given in dict.fromkeys(names):
+        name, title, sweep = find_sweep(given)
+        if isinstance(sweep, GradientSweep):
+            sweep = _change_draws(sweep, changes)
+            if changes.draws.get("frozen"):  # beside the other, not in its place
+                name, title = f"{name}_frozen", f"{title} (weights held still)"
+        else:
+            sweep = _change_training(sweep, changes)
+            if changes.seeds:
+                sweep = with_seeds(sweep, changes.seeds)
+        if name in asked:
+            raise ValueError(f"Two sweeps are named '{name}': give one another name.")
+        asked[name] = Asked(
+            name=name,
+            title=title,
+            sweep=sweep,
+            requests=requests(sweep.training, describe),
+            wanted=_wanted(sweep),
+            keep_gradients=changes.keep_gradients,
+        )
+    _check_options(list(asked.values()), changes)
+    return list(asked.values())
+
+
+def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
+    """Plan the union of all that is asked for, minus what `store` holds."""
+    found = [request for item in asked for request in item.requests]
+    plan = make_plan(found, store.read_statuses(), store.state_files().keys(), speed)
+    wanted = [wanted for item in asked for wanted in item.wanted]
+    if not wanted:
+        return plan
+    keep = any(item.keep_gradients for item in asked)
+    chunks = make_chunks(wanted, store, speed, keep=keep)
+    num_draws = {item.cell.key: len(item.pairs) for item in wanted}
+    return replace(plan, chunks=tuple(chunks), draws_asked=sum(num_draws.values()))
+
+
+def write_sweeps(
+    store: Store, asked: Sequence[Asked], failed: Mapping[str, str]
+) -> None:
+    """Write down what was asked for: `analysis.load` assembles results from it.
+
+    `failed` holds messages by the key of the state, or of the cell, not reached.
+    """
+    for item in asked:
+        keys = {key for request in item.requests for key in request.keys}
+        keys |= {wanted.cell.key for wanted in item.wanted}
+        infos = {r.config.dataset: r.info.fingerprint for r in item.requests}
+        value: dict[str, Any] = {
+            "title": item.title,
+            "trainer_version": TRAINER_VERSION,
+            "fingerprints": infos,
+            "failed": {key: why for key, why in failed.items() if key in keys},
+            **asdict(item.sweep),
+        }
+        store.write_record("sweeps", item.name, value)
+
+
+def _change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
+    if changes.max_epochs:
+        sweep = truncated(sweep, changes.max_epochs)
+    if changes.precision:
+        changed = [replace(c, precision=changes.precision) for c in sweep.configs]
+        sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
+    return sweep
+
+
+def _change_draws(sweep: GradientSweep, changes: Changes) -> GradientSweep:
+    fields = dict(changes.draws)
+    names = fields.pop("regimes", sweep.regimes)
+    unknown = [name for name in names if name not in sweep.regimes]
+    if unknown:
+        raise ValueError(
+            f"No regime named '{unknown[0]}'; known: {', '.join(sweep.regimes)}."
+        )
+    starts = {name: TrainSweep(configs=(sweep.regimes[name],)) for name in names}
+    fields["regimes"] = {
+        name: _change_training(start, changes).configs[0]
+        for name, start in starts.items()
+    }
+    return replace(sweep, **fields)
+
+
+def _check_options(asked: Sequence[Asked], changes: Changes) -> None:
+    """Refuse changes that would change none of the sweeps."""
+    kinds = {type(item.sweep) for item in asked}
+    if (changes.draws or changes.keep_gradients) and GradientSweep not in kinds:
+        raise ValueError(
+            "Options about draws are for gradient sweeps: python -m raybs.sweep "
+            "gradient_competition; leave them out."
+        )
+    if changes.seeds and TrainSweep not in kinds:
+        raise ValueError(
+            "--seeds: a gradient sweep draws from states of the seeds in its file; "
+            "leave it out, or give a file of your own."
+        )
+
+
+def _wanted(sweep: Sweep) -> list[Wanted]:
+    if not isinstance(sweep, GradientSweep):
+        return []
+    infos = {config.dataset: describe(config.dataset) for config in sweep.configs}
+    check_samples(sweep, {name: info.num_samples for name, info in infos.items()})
+    prints = {name: info.fingerprint for name, info in infos.items()}
+    return [
+        Wanted(cell=cell, pairs=sweep.pairs, info=infos[cell.config.dataset])
+        for cell in cells(sweep, prints)
+    ]

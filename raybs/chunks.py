@@ -1,0 +1,108 @@
+"""Chunks: draws of one cell that one worker takes, of similar cost.
+
+No Ray and no torch: chunks are a function of what is wanted and of what is stored.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from raybs.cost import Speed, draw_seconds, gradient_bytes
+from raybs.data import DatasetInfo
+from raybs.draws import Cell, Pair
+from raybs.fold import stored_pairs
+from raybs.schemas import CHUNK_BYTES, DRAW_BYTES
+from raybs.store import Store
+
+CHUNK_SECONDS = 10.0
+"""Estimated length of a chunk: what a crash repeats, and Ctrl-C waits for."""
+
+MIN_CHUNKS = 100
+"""Few draws have shorter chunks: progress is seen, and workers end together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Draws `pairs` of `cell` for one worker; `seconds` is their estimated cost.
+
+    With `keep` it writes down what every draw adds up to, `num_bytes` in all.
+    """
+
+    cell: Cell
+    pairs: tuple[Pair, ...]
+    seconds: float
+    num_bytes: int
+    keep: bool = False
+
+    @property
+    def name(self) -> str:
+        """Say which draws these are."""
+        first, last = self.pairs[0], self.pairs[-1]
+        (a, b), (c, d) = first, last
+        draws = f"draws {a} to {c}" if a == b and c == d else f"{first} to {last}"
+        return f"{self.cell.regime}, batch size {self.cell.batch_size}, {draws}"
+
+    @property
+    def length(self) -> int:
+        """Number of draws."""
+        return len(self.pairs)
+
+    @property
+    def last_key(self) -> str:
+        """Name what is missing if this chunk fails."""
+        return self.cell.key
+
+    @property
+    def remaining(self) -> float:
+        """Nothing waits for a chunk."""
+        return self.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A cell, the draws asked for, and the dataset that they sample."""
+
+    cell: Cell
+    pairs: Sequence[Pair]
+    info: DatasetInfo
+
+
+def make_chunks(
+    wanted: Iterable[Wanted],
+    store: Store,
+    speed: Speed,
+    *,
+    keep: bool = False,
+    draws_per_chunk: int | None = None,
+) -> list[Chunk]:
+    """Cut the wanted draws that `store` lacks into chunks, longest first.
+
+    Chunks are of similar cost, or of `draws_per_chunk` draws. With `keep` draws whose
+    gradients are not kept are missing, too.
+    """
+    stored = stored_pairs(store.read_chunks(["cell_key", "sample_set", "order"]))
+    kept = store.kept_pairs() if keep else {}
+    missing: list[tuple[Wanted, list[Pair]]] = []
+    for item in {item.cell.key: item for item in wanted}.values():
+        have, safe = stored.get(item.cell.key, set()), kept.get(item.cell.key, set())
+        # Apart, so that no chunk holds draws that are stored, and others: see `fold`.
+        new = [pair for pair in item.pairs if pair not in have]
+        again = [p for p in item.pairs if keep and p in have and p not in safe]
+        missing += [(item, pairs) for pairs in (new, again) if pairs]
+    costs = [draw_seconds(item.cell, item.info, speed) for item, _ in missing]
+    total = sum(c * len(pairs) for c, (_, pairs) in zip(costs, missing, strict=True))
+    seconds = min(CHUNK_SECONDS, total / MIN_CHUNKS)
+    chunks = []
+    for cost, (item, pairs) in zip(costs, missing, strict=True):
+        num = draws_per_chunk or max(round(seconds / cost), 1)
+        size = DRAW_BYTES + (gradient_bytes(item.cell, item.info) if keep else 0)
+        chunks += [
+            Chunk(
+                cell=item.cell,
+                pairs=(part := tuple(pairs[first : first + num])),
+                seconds=cost * len(part),
+                num_bytes=CHUNK_BYTES + size * len(part),
+                keep=keep,
+            )
+            for first in range(0, len(pairs), num)
+        ]
+    return sorted(chunks, key=lambda chunk: -chunk.seconds)

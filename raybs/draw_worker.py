@@ -1,0 +1,90 @@
+"""What a worker does with a chunk: draws from a stored state, to the store."""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from raybs.chunks import Chunk
+from raybs.data import Dataset
+from raybs.draws import Cell, is_independent
+from raybs.gradients import References, draw
+from raybs.histogram import NUM_BINS, count_bins
+from raybs.launch import Drawn
+from raybs.model import State
+from raybs.schemas import DRAW_COLUMNS
+from raybs.store import Store
+from raybs.worker import device_name, from_tensors
+
+
+class DrawWorker:
+    """Takes chunks one after the other; what they share is made once."""
+
+    def __init__(self, store: Store, num_replicas: int = 1) -> None:
+        """Read from and write to `store`; take `num_replicas` draws side by side."""
+        self.store = store
+        self.num_replicas = num_replicas
+        self.references: dict[tuple[Any, ...], References] = {}
+
+    def carry(self, chunk: Chunk, data: Dataset) -> Drawn:
+        """Take the draws of `chunk` and write them down.
+
+        Raises:
+            ValueError: The state that the draws start from is not stored.
+        """
+        references = self._references(chunk.cell, data)
+        # Before the clock starts: it is made once, for many chunks.
+        _ = references.of_all
+        start = time.perf_counter()
+        columns: dict[str, list[Any]] = {
+            name: [] for name in (*DRAW_COLUMNS, "num_steps", "status")
+        }
+        counts = np.zeros(NUM_BINS, np.int64)
+        kept = []
+        found = draw(
+            references, chunk.cell, chunk.pairs, num_replicas=self.num_replicas
+        )
+        for pair, (row, gradient) in zip(chunk.pairs, found, strict=True):
+            for name, values in columns.items():
+                values.append(row[name])
+            if row["status"] == "complete" and is_independent(pair):
+                counts += count_bins(gradient.numpy())
+            if chunk.keep:
+                kept.append(gradient.numpy())
+        if chunk.keep:  # first: a chunk that is stored lacks nothing
+            self.store.write_gradients(chunk.cell.key, np.stack(kept), chunk.pairs)
+        bins = counts.nonzero()[0]
+        device = data.train_images.device.type
+        seconds = time.perf_counter() - start
+        self.store.write_chunk(
+            {
+                "cell_key": chunk.cell.key,
+                "sample_set": [number for number, _ in chunk.pairs],
+                "order": [order for _, order in chunk.pairs],
+                **columns,
+                "bin": bins,
+                "count": counts[bins],
+                "seconds": seconds,
+                "device": device_name(device),
+                "num_threads": torch.get_num_threads(),
+                "num_replicas": self.num_replicas,
+                "torch_version": str(torch.__version__),
+            }
+        )
+        return Drawn(seconds=seconds, num_diverged=columns["status"].count("diverged"))
+
+    def _references(self, cell: Cell, data: Dataset) -> References:
+        key = (cell.state_key, cell.layers, cell.num_samples, cell.seed)
+        if key not in self.references:
+            found = self.store.read_state(cell.state_key)
+            if found is None:
+                raise ValueError(
+                    f"the state that regime '{cell.regime}' ends in is not stored"
+                )
+            device = data.train_images.device.type
+            state = from_tensors([cell.config], [found], device)
+            # What the optimizer carried along is no part of a draw.
+            start = State(weights=state.weights, biases=state.biases, moments={})
+            self.references[key] = References(start=start, data=data, cell=cell)
+        return self.references[key]

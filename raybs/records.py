@@ -1,0 +1,66 @@
+"""Read back what sweeps were asked for, as results folders record it in JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.draws import GradientSweep
+
+Sweep = TrainSweep | GradientSweep
+
+
+def from_json(value: Mapping[str, Any]) -> TrainConfig:
+    """Read what dataclasses.asdict gave, by way of JSON.
+
+    Raises:
+        ValueError: A field is unknown or invalid.
+    """
+    try:
+        phases = tuple(Phase(**phase) for phase in value["phases"])
+        rest = {name: item for name, item in value.items() if name != "phases"}
+        return TrainConfig(phases=phases, **rest)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a config: {error}") from None
+
+
+def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
+    """Read what dataclasses.asdict gave, among other entries.
+
+    Raises:
+        ValueError: A field is missing, unknown or invalid.
+    """
+    try:
+        if "regimes" in value:
+            names = GradientSweep.__dataclass_fields__
+            given = {name: value[name] for name in names}
+            regimes = {name: from_json(c) for name, c in value["regimes"].items()}
+            return GradientSweep(**given | {"regimes": regimes})
+        return TrainSweep(
+            configs=tuple(from_json(config) for config in value["configs"]),
+            evaluate_every=value["evaluate_every"],
+            last_epochs=value["last_epochs"],
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a sweep: {error}") from None
+
+
+def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
+    """Read what a results folder records of a sweep: the sweep, and the other entries.
+
+    These are title, trainer_version, fingerprints (by dataset) and failed (messages by
+    the key of the state, or of the cell, that was not reached).
+
+    Raises:
+        ValueError: It is not as `python -m raybs.sweep` writes it.
+        KeyError: An entry is missing.
+        TypeError: It is no mapping.
+    """
+    sweep = sweep_from_json(value)
+    names = ("title", "trainer_version", "fingerprints", "failed")
+    entries = {name: value[name] for name in names}
+    for entry in ("fingerprints", "failed"):
+        if not isinstance(entries[entry], dict):
+            raise ValueError(f"{entry}: {entries[entry]!r}")
+    for config in sweep.configs:
+        entries["fingerprints"][config.dataset]
+    return sweep, entries

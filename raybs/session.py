@@ -1,0 +1,100 @@
+"""A Ray of our own, or a cluster joined: how it is started, and what a worker gets."""
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from raybs.launch import Resources
+
+TOKEN = secrets.token_hex(32)
+"""Keeps others out of a Ray started here, which listens on all interfaces.
+
+Since 2.59 Ray asks for a token; given one, it writes none to the home folder. One per
+process, since Ray remembers the first that it sees.
+"""
+
+SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_prestart_worker_first_driver": "0",  # they would lack Tune's environment
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+}
+
+TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+"""As ray/tune/execution/class_cache.py has it."""
+
+
+def trial_resources(
+    resources: Resources, cluster: Mapping[str, float]
+) -> tuple[int, dict[str, float]]:
+    """Return how many trials run at a time, and what each asks Ray for.
+
+    `cluster` is what Ray says that there is. A running cluster may still grow, so there
+    a trial that does not fit yet waits.
+
+    Raises:
+        ValueError: Not one trial fits on this machine.
+    """
+    num_cpus, num_gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    gpus = resources.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if num_gpus and resources.device in (None, "cuda") else 0.0
+    slots = int(num_cpus // resources.num_threads)
+    if gpus:
+        slots = min(slots, int(num_gpus / gpus + 1e-6))
+    if resources.device == "cuda" and not num_gpus and resources.address is None:
+        raise ValueError("--device cuda: Ray finds no GPU here; leave --device out.")
+    if slots < 1 and resources.address is None:
+        raise ValueError(
+            f"A trial asks for {resources.num_threads} CPUs and {gpus:g} GPUs, but "
+            f"there are {num_cpus:g} and {num_gpus:g}; lower --threads or "
+            "--gpus-per-trial."
+        )
+    return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
+
+
+@contextlib.contextmanager
+def ray_session(resources: Resources, num_bytes: int) -> Iterator[None]:
+    """Start Ray silently on this machine, or join a cluster; leave nothing behind."""
+    before = dict(os.environ)
+    os.environ |= SETTINGS
+    options: dict[str, Any]
+    if resources.address is None:
+        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
+        options = {
+            "num_cpus": resources.num_workers
+            and resources.num_workers * resources.num_threads,
+            "num_gpus": resources.num_gpus,
+            "include_dashboard": False,
+            "object_store_memory": 2 * num_bytes + 200 * 2**20,
+        }
+    else:
+        options = {"address": resources.address}
+    # What Tune asks for every trial: so no worker is started that cannot serve one.
+    options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
+    try:
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            where = f"at {resources.address} cannot be reached"
+            where = where if resources.address else "cannot be started"
+            raise ValueError(f"Ray {where}: {error}") from None
+        for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        # Whatever the raylet has to say would break the display.
+        with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
+            yield
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,124 @@
+"""Chunks of draws as Ray tasks, a bounded number in flight."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import ray
+
+from raybs.chunks import Chunk
+from raybs.data import Arrays
+from raybs.launch import Drawn, Event, OnEvent, Resources
+from raybs.plan import Plan
+from raybs.store import Store, open_store
+
+MAX_RETRIES = 3
+"""How often a chunk starts again after its worker died or raised."""
+
+_kept: dict[str, Any] = {}
+"""What a worker process keeps from task to task: its dataset and its DrawWorker."""
+
+
+def take_chunk(
+    chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
+) -> tuple[Drawn, list[str]]:
+    """Take the draws of one chunk in a worker; return what its store had to tell."""
+    from raybs.data import to_device
+    from raybs.draw_worker import DrawWorker
+    from raybs.worker import prepare
+
+    prepare(resources.num_threads)
+    name = chunk.cell.config.dataset
+    device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
+    if _kept.get("name") != (uri, name):
+        messages: list[str] = []
+        store = replace(open_store(uri), tell=messages.append)
+        _kept["name"] = (uri, name)
+        _kept["data"] = to_device(arrays, device)
+        _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
+        _kept["messages"] = messages
+    drawn = _kept["worker"].carry(chunk, _kept["data"])
+    told = list(_kept["messages"])
+    _kept["messages"].clear()
+    return drawn, told
+
+
+class DrawTasks:
+    """Hands the chunks of a plan to Ray, once the states that they start from exist."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        arrays: Mapping[str, Any],
+        resources: Resources,
+        per_task: Mapping[str, float],
+        *,
+        on_event: OnEvent,
+        stop: threading.Event,
+    ) -> None:
+        """Hold what every task needs; `arrays` are references by dataset."""
+        self.store = store
+        self.arrays = arrays
+        self.resources = resources
+        self.on_event = on_event
+        self.stop = stop
+        self.waiting = list(enumerate(plan.chunks, len(plan.stretches)))
+        self.ready: deque[tuple[int, Chunk]] = deque()
+        self.flying: dict[Any, int] = {}
+        self.task = ray.remote(
+            num_cpus=per_task["cpu"],
+            num_gpus=per_task["gpu"],
+            max_retries=MAX_RETRIES,
+            retry_exceptions=True,
+        )(take_chunk)
+
+    def look_for_states(self) -> None:
+        """Make ready what waited for a state that exists by now."""
+        states = self.store.state_files() if self.waiting else {}
+        found = [item for item in self.waiting if item[1].cell.state_key in states]
+        self.waiting = [item for item in self.waiting if item not in found]
+        self.ready.extend(found)
+
+    def poll(self, limit: int, timeout: float) -> None:
+        """Have up to `limit` tasks in flight; wait up to `timeout` seconds for one."""
+        while self.ready and len(self.flying) < limit and not self.stop.is_set():
+            index, chunk = self.ready.popleft()
+            self.on_event(Event(kind="started", index=index))
+            arrays = self.arrays[chunk.cell.config.dataset]
+            task = self.task.remote(chunk, arrays, self.store.uri, self.resources)
+            self.flying[task] = index
+        if not self.flying:
+            return
+        done, _ = ray.wait(list(self.flying), timeout=timeout)
+        for reference in done:
+            index = self.flying.pop(reference)
+            try:
+                drawn, messages = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                self.on_event(Event(kind="failed", index=index, message=_why(error)))
+            else:
+                for message in messages:
+                    self.store.tell(message)
+                self.on_event(Event(kind="finished", index=index, drawn=drawn))
+
+    def run(self, limit: int) -> None:
+        """Take all chunks that are left; when told to stop, only those under way."""
+        self.look_for_states()
+        for index, chunk in self.waiting:
+            message = f"the state that regime '{chunk.cell.regime}' ends in is missing"
+            self.on_event(Event(kind="failed", index=index, message=message))
+        while self.flying or (self.ready and not self.stop.is_set()):
+            self.poll(limit, timeout=0.5)
+
+
+def _why(error: Exception) -> str:
+    """Return the line that matters of Ray's account."""
+    cause = getattr(error, "cause", None)
+    if cause is not None:
+        return f"{type(cause).__name__}: {cause}"
+    if isinstance(error, ray.exceptions.WorkerCrashedError):
+        return "its worker died"
+    return str(error).strip().splitlines()[-1]
