@@ -45,17 +45,22 @@ def norms_by_batch_size(
     for kind in ("linear", "log"):
         x, y = _axes(kind, f"norm {NORMS[column].split(',')[0]}")
         base = alt.Chart(summary).encode(x, _regime(summary))
-        curves = alt.Chart(lines).mark_line(strokeWidth=1.2, clip=True)
-        layers = [
-            curves.encode(
-                x,
-                _with(y, "value"),
-                _regime(summary),
-                alt.StrokeDash("line:N")
-                .scale(domain=list(LINES), range=list(LINES.values()))
-                .legend(alt.Legend(title="line")),
-                tooltip=["regime:N", "text:N"],
-            ),
+        layers: list[alt.Chart] = []
+        if len(lines):
+            dash = alt.StrokeDash("line:N").scale(
+                domain=list(LINES), range=list(LINES.values())
+            )
+            curves = alt.Chart(lines).mark_line(strokeWidth=1.2, clip=True)
+            layers.append(
+                curves.encode(
+                    x,
+                    _with(y, "value"),
+                    _regime(summary),
+                    dash.title("line"),
+                    tooltip=["regime:N", "text:N"],
+                )
+            )
+        layers += [
             base.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
                 _with(y, "below"), alt.Y2("above")
             ),
@@ -120,20 +125,28 @@ def spread_by_batch_size(
         words = name.replace("_", " ")
         x, y = _axes("log", f"{words} of the norm")
         base = alt.Chart(summary).encode(x, _regime(summary))
-        fitted = alt.Chart(lines[lines["quantity"] == words])
-        panels.append(
-            alt.layer(
-                fitted.mark_line(strokeWidth=1.2).encode(
-                    x, _with(y, "value"), _regime(summary), tooltip=["regime", "text"]
-                ),
-                base.mark_rule(strokeWidth=2).encode(
-                    _with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")
-                ),
-                base.mark_point(filled=True, size=40, opacity=1).encode(
-                    _with(y, name), tooltip=_tooltip(name)
-                ),
-            ).properties(width=WIDTH, height=HEIGHT + 40)
-        )
+        layers = [
+            base.mark_rule(strokeWidth=2).encode(
+                _with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")
+            ),
+            base.mark_point(filled=True, size=40, opacity=1).encode(
+                _with(y, name), tooltip=_tooltip(name)
+            ),
+        ]
+        fitted = lines[lines["quantity"] == words]
+        if len(fitted):
+            line = (
+                alt.Chart(fitted)
+                .mark_line(strokeWidth=1.2)
+                .encode(
+                    x,
+                    _with(y, "value"),
+                    _regime(summary),
+                    tooltip=["regime:N", "text:N"],
+                )
+            )
+            layers.insert(0, line)
+        panels.append(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40))
     said = [
         f"Norm: {NORMS[column]}. Bars: 95 % intervals. Lines: fitted powers.",
         *_texts(lines[lines["quantity"] != "mean"]),

@@ -1,7 +1,7 @@
 """The training loops that a user would otherwise write, of the same network and data.
 
-Each is a function of a batch size and a number of steps that returns what runs so many
-steps, on shuffled samples of MNIST.
+Each *_steps is a function of a batch size and a number of steps that returns what runs
+so many steps, on shuffled samples of MNIST; each *_draw takes one gradient draw.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Subset
 
 from raybs.config import Phase, TrainConfig
 from raybs.data import Arrays, Dataset
+from raybs.draws import Cell
+from raybs.gradients import References, draw, sample_order
 from raybs.model import init_state
 from raybs.step import make_step, samples_per_call
 from raybs.train import take_steps
@@ -49,7 +51,7 @@ def raybs_steps(
 
 def autograd_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     """Tensors in memory, torch.nn, autograd and torch's fused SGD."""
-    model, optimizer = _model(data)
+    model, optimizer = make_model(data)
 
     def run() -> None:
         order = torch.randperm(data.num_samples)[: batch_size * num_steps]
@@ -66,7 +68,7 @@ def loader_steps(data: Dataset, folder: Path, batch_size: int, num_steps: int) -
     """MNIST and transforms of torchvision, a DataLoader, torch.nn and autograd."""
     from torchvision import datasets, transforms
 
-    model, optimizer = _model(data)
+    model, optimizer = make_model(data)
     normalize = transforms.Normalize((0.1307,), (0.3081,))
     transform = transforms.Compose([transforms.ToTensor(), normalize])
     images = datasets.MNIST(str(folder), train=True, transform=transform)
@@ -85,7 +87,7 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     import jax
     import jax.numpy as jnp
 
-    model, _ = _model(data)
+    model, _ = make_model(data)
     weights = [
         (jnp.asarray(layer.weight.detach().numpy().T), jnp.zeros(layer.out_features))
         for layer in model
@@ -121,6 +123,39 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     return run
 
 
+def raybs_draw(references: References, cell: Cell) -> tuple[float, float, float]:
+    """Take a draw, ours: with all that a sweep records of it."""
+    [(row, _)] = draw(references, cell, [(0, 0)])
+    norms = ("sample_weighted_norm", "summed_gradient_norm", "path_length")
+    weighted, summed, path = (row[name] for name in norms)
+    return weighted, summed, path
+
+
+def autograd_draw(references: References, cell: Cell) -> tuple[float, float, float]:
+    """Take the same draw as a user would: torch.nn, autograd, torch's fused SGD.
+
+    Returns |sum n g|, |sum g| and sum |g|: what needs every step.
+    """
+    data, start = references.data, references.start
+    model, optimizer = make_model(data)
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for i, layer in enumerate(layers):
+            layer.weight.copy_(start.weights[i][0])
+            layer.bias.copy_(start.biases[i][0, 0])
+    last = layers[-1].weight
+    summed, weighted = torch.zeros_like(last), torch.zeros_like(last)
+    path = torch.zeros(())
+    order = torch.from_numpy(sample_order(cell, (0, 0), data.num_samples))
+    for picked in order.split(cell.batch_size):
+        _step(model, optimizer, data.train_images[picked], data.train_labels[picked])
+        assert last.grad is not None  # of before the step
+        summed += last.grad
+        weighted += len(picked) * last.grad
+        path += last.grad.norm()
+    return float(weighted.norm()), float(summed.norm()), float(path)
+
+
 def write_idx(arrays: Arrays, folder: Path) -> None:
     """Write MNIST as the files that torchvision reads without downloading them."""
     raw = folder / "MNIST" / "raw"
@@ -135,7 +170,8 @@ def write_idx(arrays: Arrays, folder: Path) -> None:
             (raw / f"{name}-{kind}-ubyte").write_bytes(header + pixels.tobytes())
 
 
-def _model(data: Dataset) -> tuple[nn.Sequential, torch.optim.SGD]:
+def make_model(data: Dataset) -> tuple[nn.Sequential, torch.optim.SGD]:
+    """Build the article's network, and the optimizer of its weights."""
     num_features = data.train_images.shape[1]
     model = nn.Sequential(
         nn.Linear(num_features, 1024),

@@ -31,7 +31,7 @@ MEMORY = "reading memory"
 @click.option("--quick", is_flag=True, help="One round of few steps: does it run?")
 def main(rounds: int, quick: bool) -> None:
     """Time one training step of every contender at every batch size."""
-    alone_on_one_core()
+    alone_on_one_core("benchmarks.step")
     from raybs.worker import prepare
 
     prepare(1)
@@ -52,10 +52,10 @@ def main(rounds: int, quick: bool) -> None:
     click.echo(text(frame))
 
 
-def alone_on_one_core() -> None:
+def alone_on_one_core(module: str) -> None:
     """Keep this process on one core with one thread, of every library there is.
 
-    They read it when they are imported, which some are by now: so start again.
+    They read it when they are imported, which some are by now: so start `module` again.
     """
     alone = {
         "OMP_NUM_THREADS": "1",
@@ -68,7 +68,7 @@ def alone_on_one_core() -> None:
         return
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    again = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:]]
+    again = [sys.executable, "-m", module, *sys.argv[1:]]
     os.execve(sys.executable, again, os.environ | alone)
 
 

@@ -10,6 +10,9 @@ from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.asked import find
 from raybs.catalog import find_sweep
 from raybs.cost import USUAL
+from raybs.draws import cells
+from raybs.gradients import References
+from raybs.model import init_state
 from raybs.plan import make_plan
 
 
@@ -52,7 +55,7 @@ def test_a_speed_from_measured_epochs_gives_these_epochs_back():
 @pytest.mark.parametrize("batch_size", [2, 64])
 def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
     weights = []  # of the first layer of each
-    init_state, make_model = contenders.init_state, contenders._model
+    init_state, make_model = contenders.init_state, contenders.make_model
 
     def recorded_state(*arguments):
         state = init_state(*arguments)
@@ -65,7 +68,7 @@ def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
         return made
 
     monkeypatch.setattr(contenders, "init_state", recorded_state)
-    monkeypatch.setattr(contenders, "_model", recorded_model)
+    monkeypatch.setattr(contenders, "make_model", recorded_model)
     contenders.write_idx(subset.arrays, tmp_path)
     runs = [
         contenders.raybs_steps(subset.data, batch_size, 2),
@@ -80,6 +83,16 @@ def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
         assert weight.isfinite().all()
         assert not weight.equal(old)
     assert len(weights) == len(runs)
+
+
+def test_both_loops_take_the_same_draw(mnist):
+    found = cells(find_sweep("gradient_competition")[2], {"mnist": "f"})
+    cell = next(cell for cell in found if cell.batch_size == 256)
+    start = init_state([cell.config], 784, 10, "cpu")
+    references = References(start=start, data=mnist.data, cell=cell)
+    with torch.enable_grad():
+        theirs = contenders.autograd_draw(references, cell)
+    assert contenders.raybs_draw(references, cell) == pytest.approx(theirs, rel=1e-4)
 
 
 def test_torchvision_reads_the_same_images(subset, tmp_path):

@@ -1,0 +1,106 @@
+"""One gradient draw on one CPU thread, beside the loop that a user would write.
+
+Run: python -m benchmarks.draws
+Time: 2 minutes. Leave the machine alone meanwhile.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import click
+import pandas as pd
+
+from benchmarks.report import finish, machine, markdown, paired, spread
+from benchmarks.step import alone_on_one_core
+
+OURS, AUTOGRAD = "raybs", "autograd"
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Paired runs of each.")
+@click.option("--quick", is_flag=True, help="Two batch sizes, one round: does it run?")
+def main(rounds: int, quick: bool) -> None:
+    """Time one draw of every batch size of the article, ours and by autograd."""
+    alone_on_one_core("benchmarks.draws")
+    from raybs.worker import prepare
+
+    prepare(1)
+    frames = []
+    for batch_size, contenders in draws(quick):
+        found = paired(
+            {name: (run, 1) for name, run in contenders.items()}, 1 if quick else rounds
+        )
+        frames.append(found.assign(batch_size=batch_size))
+    frame = pd.concat(frames, ignore_index=True)
+    if quick:
+        return click.echo(text(frame))
+    finish("draws", frame, text(frame))
+
+
+def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
+    """Return what takes a draw, ours and by autograd, of every batch size."""
+    from benchmarks.contenders import autograd_draw, raybs_draw
+    from raybs.catalog import find_sweep
+    from raybs.data import describe, load_arrays, to_device
+    from raybs.draws import cells
+    from raybs.gradients import References
+    from raybs.model import init_state
+
+    asked = cells(
+        find_sweep("gradient_competition")[2],  # type: ignore[arg-type]
+        {"mnist": describe("mnist").fingerprint},
+    )
+    early = [cell for cell in asked if cell.regime == "early"]
+    data = to_device(load_arrays("mnist"), "cpu")
+    start = init_state([early[0].config], data.train_images.shape[1], 10, "cpu")
+    # Gradients at the start are shared by all batch sizes, as in a sweep.
+    references = References(start=start, data=data, cell=early[0])
+    _ = references.of_all, references.of_samples(0)
+    return [
+        (
+            cell.batch_size,
+            {
+                OURS: partial(raybs_draw, references, cell),
+                AUTOGRAD: partial(autograd_draw, references, cell),
+            },
+        )
+        for cell in early
+        if not quick or cell.batch_size >= 512
+    ]
+
+
+def text(frame: pd.DataFrame) -> str:
+    """Return a table: a row per batch size, and all of them together."""
+    times = frame.pivot(
+        index=["batch_size", "round"], columns="contender", values="seconds"
+    )
+    rows = []
+    for batch_size, group in times.groupby("batch_size"):
+        rows.append(
+            {
+                "batch size": batch_size,
+                "raybs, ms": spread(1e3 * group[OURS], 0),
+                "autograd, ms": spread(1e3 * group[AUTOGRAD], 0),
+                "autograd / raybs": spread(group[AUTOGRAD] / group[OURS]),
+            }
+        )
+    total = times.groupby("round").sum()
+    rows.append(
+        {
+            "batch size": "all",
+            "raybs, ms": spread(1e3 * total[OURS], 0),
+            "autograd, ms": spread(1e3 * total[AUTOGRAD], 0),
+            "autograd / raybs": spread(total[AUTOGRAD] / total[OURS]),
+        }
+    )
+    return "\n\n".join(
+        [
+            "One draw of 1024 samples, one thread on one core: median (quartiles) of "
+            f"{frame['round'].max()} paired rounds.\n{machine('torch')}.",
+            markdown(pd.DataFrame(rows)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
