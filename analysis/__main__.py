@@ -76,9 +76,16 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     local = store.filesystem.type_name == "local"
     top = Path(figures or (Path(store.root) / "figures" if local else "figures"))
     training = frames.load(store)
+    unknown = [name for name in names if name not in records]
+    if unknown:
+        raise ValueError(
+            f"No sweep '{unknown[0]}' in these results, only "
+            f"{', '.join(sorted(records)) or 'none'}; run it: python -m raybs.sweep "
+            f"{unknown[0]}"
+        )
     for name in names:
         folder = top / name
-        if name in records and isinstance(records[name][0], GradientSweep):
+        if isinstance(records[name][0], GradientSweep):
             text, charts = _of_draws(load_draws(store, name))
         else:
             text, charts = _of_training(frames.only(training, name))
@@ -114,6 +121,9 @@ def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
         "The norm is |sum n g|, the article's; mean ± deviation": tables.draws_table(
             found
         ),
+        "Entries of sum n g: how many a draw beyond a threshold": tables.tails_table(
+            found
+        ),
         "Powers of the batch size b, with 95 % intervals": tables.fits_table(found),
         "What the variance of the norm is due to": tables.split_table(found),
     }
@@ -123,7 +133,13 @@ def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
             click.echo(f"{head}:")
             for columns in tables.narrow(table, names=2):
                 print_table(table[columns][:MAX_PRINTED])
+            if len(table) > MAX_PRINTED:
+                click.echo(f"... and {len(table) - MAX_PRINTED} more in table.md.")
             text += f"{head}:\n\n{tables.to_markdown(table)}\n"
+    if found.sweep.crossed and len(shown["What the variance of the norm is due to"]) < (
+        len(found.cells)
+    ):
+        click.echo("Of grids whose draws are not all complete nothing is said here.")
     for message in dict.fromkeys(m for m in found.cells["message"] if m):
         click.echo(f"Failed: {message}")
     return text, draw_figures(found)

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.draws import GROUP, NORMS
+from analysis.draws import NORMS
 from analysis.theme import HEIGHT, WIDTH
 
 REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2")
@@ -36,15 +36,15 @@ def norms_by_batch_size(
 ) -> alt.HConcatChart:
     """Mean and deviation of a norm against batch size, on linear and log axes.
 
-    `summary` is `draws.summarize`, `lines` are `fit_lines`, `diverged` has the cells
-    (regime, batch_size, diverged) in which draws diverged: a cross at the bottom.
-    `weights` says whose gradient it is.
+    `summary` is `statistics.summarize` `with_bars`, `lines` are `fit_lines`, `diverged`
+    has the cells (regime, batch_size, diverged) in which draws diverged: a cross at the
+    bottom. `weights` says whose gradient it is.
     Source: article, first figure of the section.
     """
     panels = []
     for kind in ("linear", "log"):
         x, y = _axes(kind, f"norm {NORMS[column].split(',')[0]}")
-        base = alt.Chart(summary).encode(x, _regime(summary))
+        base = alt.Chart(summary).encode(x, regime_color(summary))
         layers: list[alt.Chart] = []
         if len(lines):
             dash = alt.StrokeDash("line:N").scale(
@@ -55,14 +55,14 @@ def norms_by_batch_size(
                 curves.encode(
                     x,
                     _with(y, "value"),
-                    _regime(summary),
+                    regime_color(summary),
                     dash.title("line"),
                     tooltip=["regime:N", "text:N"],
                 )
             )
         layers += [
             base.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
-                _with(y, "below"), alt.Y2("above")
+                _with(y, "below_log" if kind == "log" else "below"), alt.Y2("above")
             ),
             base.mark_point(filled=True, size=40, opacity=1).encode(
                 _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
@@ -86,11 +86,11 @@ def normalized_norms(
 ) -> alt.LayerChart | alt.FacetChart:
     """Mean and deviation, both scaled to the mean of the largest batch size.
 
-    `summary` is `draws.summarize`. Source: article, second figure of the section.
+    `summary` is `statistics.summarize`. Source: article, second figure of the section.
     """
     x, _ = _axes("log", "")
     y = alt.Y("value:Q").title("normalized norm").scale(zero=False)
-    base = alt.Chart(summary).encode(x, _regime(summary))
+    base = alt.Chart(summary).encode(x, regime_color(summary))
     return alt.layer(
         base.mark_rule(strokeWidth=2, opacity=0.6).encode(
             _with(y, "normalized_below"), alt.Y2("normalized_above")
@@ -117,18 +117,18 @@ def spread_by_batch_size(
 ) -> alt.HConcatChart:
     """Deviation, and deviation over mean, against batch size, with fitted powers.
 
-    `summary` is `draws.summarize`, `lines` are `fit_lines` of both. Answers the
+    `summary` is `statistics.summarize`, `lines` are `fit_lines` of both. Answers the
     article's first open question ("Characterize the functional relationship ...").
     """
     panels = []
     for name in ("deviation", "relative_deviation"):
         words = name.replace("_", " ")
         x, y = _axes("log", f"{words} of the norm")
-        base = alt.Chart(summary).encode(x, _regime(summary))
+        base = alt.Chart(summary).encode(x, regime_color(summary))
         layers = [
-            base.mark_rule(strokeWidth=2).encode(
-                _with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")
-            ),
+            base.mark_rule(strokeWidth=2, clip=True)
+            .transform_filter(f"datum.{name}_lower > 0")
+            .encode(_with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")),
             base.mark_point(filled=True, size=40, opacity=1).encode(
                 _with(y, name), tooltip=_tooltip(name)
             ),
@@ -141,7 +141,7 @@ def spread_by_batch_size(
                 .encode(
                     x,
                     _with(y, "value"),
-                    _regime(summary),
+                    regime_color(summary),
                     tooltip=["regime:N", "text:N"],
                 )
             )
@@ -157,17 +157,17 @@ def spread_by_batch_size(
 def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """The three ways of adding up, side by side: mean and deviation, log axes.
 
-    `summaries` are `draws.summarize` by column.
+    `summaries` are `statistics.summarize` by column.
     """
     panels = []
     for column, summary in summaries.items():
         x, y = _axes("log", "norm")
-        base = alt.Chart(summary).encode(x, _regime(summary))
+        base = alt.Chart(summary).encode(x, regime_color(summary))
         panels.append(
             alt.layer(
                 base.mark_line(strokeWidth=1).encode(_with(y, "mean")),
                 base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-                    _with(y, "below"), alt.Y2("above")
+                    _with(y, "below_log"), alt.Y2("above")
                 ),
                 base.mark_point(filled=True, size=30, opacity=1).encode(
                     _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
@@ -185,15 +185,15 @@ def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCh
 def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """Cosines of the summed gradient and straightness, against batch size.
 
-    `summaries` are `draws.summarize` by column. Answers the article's open question on
-    direction; straightness measures the competition hypothesis.
+    `summaries` are `statistics.summarize` by column. Answers the article's open
+    question on direction; straightness measures the competition hypothesis.
     """
     panels = []
     for column, name in DIRECTIONS.items():
         summary = summaries[column]
         x, _ = _axes("log", name)
         y = alt.Y("mean:Q").title(name)
-        base = alt.Chart(summary).encode(x, _regime(summary))
+        base = alt.Chart(summary).encode(x, regime_color(summary))
         panels.append(
             alt.layer(
                 base.mark_line(strokeWidth=1).encode(y),
@@ -209,40 +209,10 @@ def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCha
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
 
-def distributions(
-    bins: pd.DataFrame, column: str, title: str, *, normalized: bool
-) -> alt.HConcatChart:
-    """Histograms of the draws' norms, one row per batch size, a panel per regime.
-
-    `bins` are `draws.bin_norms`. Source: article, third to sixth figure of the section.
-    """
-    x = "norm, normalized to the largest batch size" if normalized else "norm"
-    largest = bins.groupby(GROUP)["share"].transform("max")
-    heights = bins.assign(height=bins["share"] / largest)
-    tooltip = alt.Tooltip("share:Q", title="share of draws", format=".3f")
-    said = f"Norm: {NORMS[column]}. Every row is scaled to its largest bin."
-    return _rows(heights, x, tooltip, title, said)
-
-
-def entries(bins: pd.DataFrame, title: str, num_draws: int) -> alt.HConcatChart:
-    """Histograms of all entries, one row per batch size, log counts, a panel a regime.
-
-    `bins` are `draws.bin_entries`. Source: article, last figures of the section.
-    """
-    logs = np.log10(bins["count"].astype(float) + 1)
-    heights = bins.assign(height=logs / (logs.max() if len(logs) else 1))
-    tooltip = alt.Tooltip("count:Q", title="entries")
-    said = (
-        f"All entries of sum n g (the sample-weighted sum) of {num_draws:,} draws; "
-        f"height: log(1 + count), full at {int(bins['count'].max()):,}"
-    )
-    return _rows(heights, "entry", tooltip, title, said)
-
-
 def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatChart:
     """Shares of the norm's variance by samples, order, and their interaction.
 
-    `split` is `draws.split_variance`. Answers the article's second open question.
+    `split` is `statistics.split_variance`. Answers the article's second open question.
     """
     panels, shares = [], ("share", "lower", "upper")
     for regime, cell in split.groupby("regime", sort=False):
@@ -273,12 +243,13 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
 def with_bars(summary: pd.DataFrame) -> pd.DataFrame:
     """Add the ends of the deviation bars: below, above, and normalized_*.
 
-    On log axes a bar ends at a hundredth of the mean where it would reach 0.
+    `below_log` is for log axes: a hundredth of the mean where a bar would reach 0.
     """
     mean, deviation = summary["mean"], summary["deviation"]
     scaled, spread = summary["normalized_mean"], summary["normalized_deviation"]
     return summary.assign(
-        below=np.maximum(mean - deviation, mean / 100),
+        below=mean - deviation,
+        below_log=np.maximum(mean - deviation, mean / 100),
         above=mean + deviation,
         normalized_below=scaled - spread,
         normalized_above=scaled + spread,
@@ -341,7 +312,8 @@ def _with(y: alt.Y, name: str) -> alt.Y:
     return changed
 
 
-def _regime(summary: pd.DataFrame) -> alt.Color:
+def regime_color(summary: pd.DataFrame) -> alt.Color:
+    """Return the color of a regime in every chart."""
     regimes = list(dict.fromkeys(summary["regime"]))
     colors = [REGIME_COLORS[i % len(REGIME_COLORS)] for i in range(len(regimes))]
     return alt.Color("regime:N").scale(domain=regimes, range=colors).title("regime")
@@ -363,7 +335,7 @@ def _crosses(diverged: pd.DataFrame, x: alt.X, summary: pd.DataFrame) -> alt.Cha
     chart: alt.Chart = mark.encode(
         x,
         y=alt.value(HEIGHT + 30),
-        color=_regime(summary),
+        color=regime_color(summary),
         tooltip=["regime:N", "batch_size:Q", alt.Tooltip("diverged:Q")],
     )
     return chart
@@ -378,44 +350,3 @@ def _texts(lines: pd.DataFrame) -> list[str]:
     """Return the fits in words, one line per quantity."""
     fits = lines[["quantity", "text"]].drop_duplicates()
     return ["; ".join(texts) for _, texts in fits.groupby("quantity")["text"]]
-
-
-def _rows(
-    bins: pd.DataFrame, x: str, tooltip: alt.Tooltip, title: str, said: str
-) -> alt.HConcatChart:
-    """One row of bars per batch size: `height` is a fraction of the row."""
-    sizes = sorted(bins["batch_size"].unique())
-    shown = bins.assign(
-        bottom=bins["batch_size"].map({size: i for i, size in enumerate(sizes)})
-    )
-    shown["top"] = shown["bottom"] + 0.92 * shown["height"]
-    names = ", ".join(f"'{size}'" for size in sizes)
-    axis = alt.Axis(
-        values=list(range(len(sizes))),
-        labelExpr=f"[{names}][datum.value]",
-        labelBaseline="bottom",
-        grid=True,
-        ticks=False,
-    )
-    panels = []
-    for regime, cell in shown.groupby("regime", sort=False):
-        bars = alt.Chart(cell).mark_rect(stroke=None)
-        panels.append(
-            bars.encode(
-                alt.X("lower:Q").title(x).scale(zero=False, nice=False),
-                alt.X2("upper"),
-                alt.Y("bottom:Q")
-                .title("batch size")
-                .axis(axis)
-                .scale(domain=[0, len(sizes)], nice=False),
-                alt.Y2("top"),
-                _regime(shown).legend(None),
-                tooltip=[
-                    alt.Tooltip("batch_size:Q", title="batch size"),
-                    alt.Tooltip("lower:Q", format=".4g"),
-                    alt.Tooltip("upper:Q", format=".4g"),
-                    tooltip,
-                ],
-            ).properties(width=WIDTH, height=26 * len(sizes), title=str(regime))
-        )
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))

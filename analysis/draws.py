@@ -23,6 +23,9 @@ ARTICLES_NORM = "sample_weighted_norm"
 NUM_BINS = 60
 """Of a drawn histogram."""
 
+GROUP = ["regime", "batch_size"]
+HISTOGRAM = ["regime", "batch_size", "num_draws", "lower", "upper", "count"]
+
 Array = np.ndarray[Any, Any]
 
 
@@ -35,7 +38,7 @@ class Draws:
     where it was drawn. `histogram`: one row per regime, batch_size and bin that is not
     empty: lower, upper, count, over all entries of sum n_k g_k of the num_draws
     complete, independent draws that are stored. `cells`: one row per regime and batch
-    size: asked, stored, diverged, message.
+    size: asked, stored (of these independent, diverged), message.
     """
 
     name: str
@@ -57,21 +60,20 @@ def load_draws(results: str | Store, name: str = "gradient_competition") -> Draw
     stored: dict[str, list[dict[str, Any]]] = {}
     for row in fold(store.read_chunks()).to_pylist():
         stored.setdefault(row["cell_key"], []).append(row)
-    pairs = set(sweep.pairs)
-    draws, histogram, summary = [], [], []
+    frames, histograms, summary = [], [], []
     for cell in asked:
         rows = stored.get(cell.key, [])
-        found = [frame for row in rows if len(frame := _draws(cell, row, pairs))]
-        draws += found
-        histogram += [_histogram(cell, rows)] if rows else []
-        statuses = pd.concat([f["status"] for f in found]) if found else pd.Series()
+        frame = _draws(cell, rows, sweep)
+        frames.append(frame)
+        histograms.append(_histogram(cell, rows))
         summary.append(
             {
                 "regime": cell.regime,
                 "batch_size": cell.batch_size,
-                "asked": len(pairs),
-                "stored": len(statuses),
-                "diverged": int((statuses == "diverged").sum()),
+                "asked": len(sweep.pairs),
+                "stored": len(frame),
+                "independent": int(frame["independent"].sum()),
+                "diverged": int((frame["status"] == "diverged").sum()),
                 "message": failed.get(cell.key, ""),
             }
         )
@@ -79,16 +81,10 @@ def load_draws(results: str | Store, name: str = "gradient_competition") -> Draw
         name=name,
         title=title,
         sweep=sweep,
-        draws=pd.concat(draws, ignore_index=True) if draws else _no_draws(),
-        histogram=pd.concat(histogram, ignore_index=True)
-        if histogram
-        else pd.DataFrame(columns=HISTOGRAM),
+        draws=pd.concat(frames, ignore_index=True),
+        histogram=pd.concat(histograms, ignore_index=True),
         cells=pd.DataFrame(summary),
     )
-
-
-GROUP = ["regime", "batch_size"]
-HISTOGRAM = ["regime", "batch_size", "num_draws", "lower", "upper", "count"]
 
 
 def load_gradients(
@@ -99,24 +95,30 @@ def load_gradients(
 ) -> Array:
     """Return what the draws of one cell add up to, sum n_k g_k, where it was kept.
 
-    Shape: (draws, entries), float32, ordered by sample set and order; the entries are
-    those of the layers' weights (out, in), one layer after the other.
+    Shape: (draws, entries), float32: a row for every complete draw of the cell, in the
+    order of `load_draws`; the entries are those of the layers' weights (out, in), one
+    layer after the other.
 
     Raises:
-        ValueError: None are kept: `--keep-gradients` was not asked for.
+        ValueError: Not all of them are kept: `--keep-gradients` was not asked for.
     """
     store = open_store(results) if isinstance(results, str) else results
-    _, sweep, _, asked = _asked(store, name)
-    for cell in asked:
+    draws = load_draws(store, name).draws
+    draws = draws[(draws["regime"] == regime) & (draws["batch_size"] == batch_size)]
+    draws = draws[draws["status"] == "complete"]
+    pairs = list(zip(draws["sample_set"], draws["order"], strict=True))
+    kept = {}
+    for cell in _asked(store, name)[3]:
         if (cell.regime, cell.batch_size) == (regime, batch_size):
             kept = store.read_gradients(cell.key)
-            wanted = [pair for pair in sweep.pairs if pair in kept]
-            if wanted:
-                return np.stack([kept[pair] for pair in wanted])
-    raise ValueError(
-        f"No gradients of regime '{regime}' at batch size {batch_size} are kept; run "
-        f"python -m raybs.sweep {name} --keep-gradients"
-    )
+    if not pairs or not kept.keys() >= set(pairs):
+        base, frozen, _ = name.partition("_frozen")
+        raise ValueError(
+            f"{len(kept.keys() & set(pairs))} of the {len(pairs)} complete draws of "
+            f"regime '{regime}' at batch size {batch_size} are kept; run python -m "
+            f"raybs.sweep {base}{' --frozen' if frozen else ''} --keep-gradients"
+        )
+    return np.stack([kept[pair] for pair in pairs])
 
 
 def complete(found: Draws) -> pd.DataFrame:
@@ -208,25 +210,32 @@ def _asked(
 
 
 def _draws(
-    cell: Cell, row: dict[str, Any], pairs: set[tuple[int, int]]
+    cell: Cell, rows: list[dict[str, Any]], sweep: GradientSweep
 ) -> pd.DataFrame:
-    frame = pd.DataFrame({name: row[name] for name in PER_DRAW})
-    stored = list(zip(row["sample_set"], row["order"], strict=True))
+    """Return the draws of a cell that the sweep asks for, ordered by their pairs."""
+    found = [
+        pd.DataFrame({name: row[name] for name in PER_DRAW}).assign(
+            **{name: row[name] for name in WORKERS}
+        )
+        for row in rows
+    ]
+    frame = pd.concat(found) if found else pd.DataFrame(columns=[*PER_DRAW, *WORKERS])
+    frame = frame.sort_values(PER_DRAW[:2], ignore_index=True)
+    asked = pd.MultiIndex.from_tuples(sweep.pairs)
+    frame = frame[pd.MultiIndex.from_frame(frame[PER_DRAW[:2]]).isin(asked)]
+    own = (frame["sample_set"] == frame["order"]) & (
+        frame["sample_set"] < sweep.num_draws
+    )
     frame.insert(0, "regime", cell.regime)
     frame.insert(1, "batch_size", cell.batch_size)
-    frame.insert(4, "independent", [is_independent(pair) for pair in stored])
-    frame = frame.assign(**{name: row[name] for name in WORKERS})
-    return frame[[pair in pairs for pair in stored]]
-
-
-def _no_draws() -> pd.DataFrame:
-    columns = [*GROUP, *PER_DRAW[:2], "independent", *PER_DRAW[2:], *WORKERS]
-    return pd.DataFrame(columns=columns).astype({"independent": bool})
+    frame.insert(4, "independent", own.astype(bool))
+    return frame
 
 
 def _histogram(cell: Cell, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    bins = np.concatenate([np.array(row["bin"], np.int64) for row in rows])
-    counts = np.concatenate([np.array(row["count"], np.int64) for row in rows])
+    none = np.array([], np.int64)
+    bins = np.concatenate([none, *(np.array(row["bin"], np.int64) for row in rows)])
+    counts = np.concatenate([none, *(np.array(row["count"], np.int64) for row in rows)])
     lower, upper = edges(bins)
     num_draws = sum(
         status == "complete" and is_independent((number, order))

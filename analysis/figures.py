@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import altair as alt
 
-from analysis import competition, frames, statistics
+from analysis import competition, frames, rows, statistics
 from analysis import draws as drawn
 from analysis.curves import training_curves
 from analysis.distance import distance_from_init
@@ -71,7 +71,7 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
         charts["normalized"] = competition.normalized_norms(summary, column, title)
         for name, normalized in (("norm_rows", True), ("norm_rows_raw", False)):
             bins = drawn.bin_norms(draws, column, normalized=normalized)
-            charts[name] = competition.distributions(
+            charts[name] = rows.distributions(
                 bins, column, title, normalized=normalized
             )
         charts["spread"] = competition.spread_by_batch_size(
@@ -85,7 +85,7 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
         )
     if len(found.histogram):
         num_draws = int(found.histogram["num_draws"].max())
-        charts["entries"] = competition.entries(
+        charts["entries"] = rows.entries(
             drawn.bin_entries(found.histogram), title, num_draws
         )
     split = statistics.split_variance(found.draws, column)

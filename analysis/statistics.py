@@ -236,10 +236,13 @@ def _resample(
         return found
     sets, codes = np.unique(draws["sample_set"].to_numpy(), return_inverse=True)
     rng = np.random.default_rng(0)
-    weights = rng.multinomial(len(sets), [1 / len(sets)] * len(sets), NUM_RESAMPLES)
+    shares = [1 / len(sets)] * len(sets)
+    weights = rng.multinomial(len(sets), shares, NUM_RESAMPLES).astype(float)
     positions = pd.Series(codes, index=draws.index)
     for cell, values in draws.groupby(GROUP, sort=False)[column]:
-        picked = weights[:, positions.loc[values.index]].astype(float)
+        places = positions.loc[values.index].to_numpy()
+        whole = np.array_equal(places, np.arange(len(sets)))
+        picked = weights if whole else weights[:, places]
         total = np.maximum(picked.sum(1), 1)
         # Around the mean: squares of large numbers would leave no digits.
         centered = values.to_numpy(float) - values.mean()

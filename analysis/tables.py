@@ -1,13 +1,15 @@
-"""Final numbers per config, ours beside the article's."""
+"""Tables: final numbers per config, ours beside the article's; what draws came to."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from analysis.article import ARTICLE
-from analysis.draws import ARTICLES_NORM, NORMS, Draws, complete
+from analysis.draws import ARTICLES_NORM, GROUP, NORMS, Draws, complete
 from analysis.statistics import (
+    THRESHOLDS,
     fit_powers,
     fit_squares,
     split_variance,
@@ -33,39 +35,32 @@ def final_table(trials: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for label, group in trials.groupby("label", sort=False):
-        complete = group[group["status"] == "complete"]
+        ended = group[group["status"] == "complete"]
         counts = group["status"].value_counts().items()
         statuses = [str(s) if len(group) == 1 else f"{n} {s}" for s, n in counts]
         row = {"config": str(label), "status": ", ".join(statuses)}
         for column, (title, form) in QUANTITIES.items():
             theirs = _article(str(label), column)
-            ours = _ours(complete[column], column, form)
+            ours = _ours(ended[column], column, form)
             row[title] = f"{ours} ({theirs})" if theirs else ours
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def draws_table(found: Draws) -> pd.DataFrame:
-    """Return one row per regime and batch size, as text: what the draws came to.
+    """Return one row per regime and batch size, as text: norms and direction.
 
-    The norm is the sample-weighted one; "spread" is its deviation over its mean,
-    "tail" how many of a draw's entries are beyond 8 by magnitude.
+    Of independent draws that did not diverge. The norm is the sample-weighted one;
+    "spread" is its deviation over its mean.
     """
     draws = complete(found)
-    index = ["regime", "batch_size"]
-    norm = summarize(draws, ARTICLES_NORM).set_index(index)
-    cosine = summarize(draws, "cosine_to_full_gradient").set_index(index)
-    straight = summarize(draws, "straightness").set_index(index)
-    entries = summarize_entries(found.histogram).set_index(index)
+    norm = summarize(draws, ARTICLES_NORM).set_index(GROUP)
+    cosine = summarize(draws, "cosine_to_full_gradient").set_index(GROUP)
+    straight = summarize(draws, "straightness").set_index(GROUP)
     rows = []
     for cell in found.cells.to_dict("records"):
         key = (cell["regime"], cell["batch_size"])
-        counts = f"{cell['stored']} of {cell['asked']}"
-        if cell["stored"] == cell["asked"]:
-            counts = str(cell["stored"])
-        if cell["diverged"]:
-            counts += f", {cell['diverged']} diverged"
-        row = {"regime": key[0], "batch size": str(key[1]), "draws": counts}
+        row = {"regime": key[0], "batch size": str(key[1]), "draws": _counts(cell)}
         if key in norm.index:
             of = norm.loc[key]
             row |= {
@@ -77,10 +72,30 @@ def draws_table(found: Draws) -> pd.DataFrame:
                 "kurtosis": f"{of['kurtosis']:.2f}",
                 "cosine": f"{cosine.loc[key, 'mean']:.3f}",
                 "straightness": f"{straight.loc[key, 'mean']:.3g}",
-                "tail": f"{entries.loc[key, 'beyond_8']:.3g}",
             }
         rows.append(row)
     return pd.DataFrame(rows).fillna("-")
+
+
+def tails_table(found: Draws) -> pd.DataFrame:
+    """Return one row per regime and batch size, as text: the entries of sum n_k g_k.
+
+    How many of a draw's entries are beyond a threshold, by magnitude; their deviation,
+    and their excess kurtosis, which scale does not change.
+    """
+    rows = []
+    for entry in summarize_entries(found.histogram).to_dict("records"):
+        row = {"regime": str(entry["regime"]), "batch size": str(entry["batch_size"])}
+        row |= {
+            f"beyond {threshold:g}": f"{entry[f'beyond_{threshold:g}']:.3g}"
+            for threshold in THRESHOLDS
+        }
+        row |= {
+            "deviation": f"{entry['deviation']:.3g}",
+            "kurtosis": f"{entry['kurtosis']:.2f}",
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def fits_table(found: Draws) -> pd.DataFrame:
@@ -117,7 +132,7 @@ def split_table(found: Draws) -> pd.DataFrame:
     """Return how the norm's variance splits, as text: shares with 95 % intervals."""
     split = split_variance(found.draws, ARTICLES_NORM)
     rows = []
-    for (regime, size), cell in split.groupby(["regime", "batch_size"], sort=False):
+    for (regime, size), cell in split.groupby(GROUP, sort=False):
         row = {"regime": str(regime), "batch size": str(size)}
         for part in cell.to_dict("records"):
             row[part["part"]] = (
@@ -126,6 +141,18 @@ def split_table(found: Draws) -> pd.DataFrame:
             )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _counts(cell: Mapping[Any, Any]) -> str:
+    """Say how many draws a cell has, of how many, and what else there is."""
+    text = str(cell["independent"])
+    if cell["stored"] > cell["independent"]:
+        text += f", {cell['stored'] - cell['independent']} crossed"
+    if cell["stored"] < cell["asked"]:
+        text += f", {cell['asked'] - cell['stored']} missing"
+    if cell["diverged"]:
+        text += f", {cell['diverged']} diverged"
+    return text
 
 
 def narrow(table: pd.DataFrame, names: int = 1) -> list[list[str]]:

@@ -123,37 +123,46 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     return run
 
 
-def raybs_draw(references: References, cell: Cell) -> tuple[float, float, float]:
-    """Take a draw, ours: with all that a sweep records of it."""
-    [(row, _)] = draw(references, cell, [(0, 0)])
-    norms = ("sample_weighted_norm", "summed_gradient_norm", "path_length")
-    weighted, summed, path = (row[name] for name in norms)
-    return weighted, summed, path
+def raybs_draw(references: References, cell: Cell) -> Run:
+    """Ours, with all that a sweep records of a draw."""
+
+    def run() -> tuple[float, float, float]:
+        [(row, _)] = draw(references, cell, [(0, 0)])
+        norms = ("sample_weighted_norm", "summed_gradient_norm", "path_length")
+        weighted, summed, path = (row[name] for name in norms)
+        return weighted, summed, path
+
+    return run
 
 
-def autograd_draw(references: References, cell: Cell) -> tuple[float, float, float]:
-    """Take the same draw as a user would: torch.nn, autograd, torch's fused SGD.
+def autograd_draw(references: References, cell: Cell) -> Run:
+    """The same draw as a user would take it: torch.nn, autograd, torch's fused SGD.
 
-    Returns |sum n g|, |sum g| and sum |g|: what needs every step.
+    It gives |sum n g|, |sum g| and sum |g|: what needs every step.
     """
     data, start = references.data, references.start
     model, optimizer = make_model(data)
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
-    with torch.no_grad():
-        for i, layer in enumerate(layers):
-            layer.weight.copy_(start.weights[i][0])
-            layer.bias.copy_(start.biases[i][0, 0])
     last = layers[-1].weight
-    summed, weighted = torch.zeros_like(last), torch.zeros_like(last)
-    path = torch.zeros(())
-    order = torch.from_numpy(sample_order(cell, (0, 0), data.num_samples))
-    for picked in order.split(cell.batch_size):
-        _step(model, optimizer, data.train_images[picked], data.train_labels[picked])
-        assert last.grad is not None  # of before the step
-        summed += last.grad
-        weighted += len(picked) * last.grad
-        path += last.grad.norm()
-    return float(weighted.norm()), float(summed.norm()), float(path)
+
+    def run() -> tuple[float, float, float]:
+        with torch.no_grad():
+            for i, layer in enumerate(layers):
+                layer.weight.copy_(start.weights[i][0])
+                layer.bias.copy_(start.biases[i][0, 0])
+        summed, weighted = torch.zeros_like(last), torch.zeros_like(last)
+        path = torch.zeros(())
+        order = torch.from_numpy(sample_order(cell, (0, 0), data.num_samples))
+        for picked in order.split(cell.batch_size):
+            images, labels = data.train_images[picked], data.train_labels[picked]
+            _step(model, optimizer, images, labels)
+            assert last.grad is not None  # of before the step
+            summed += last.grad
+            weighted += len(picked) * last.grad
+            path += last.grad.norm()
+        return float(weighted.norm()), float(summed.norm()), float(path)
+
+    return run
 
 
 def write_idx(arrays: Arrays, folder: Path) -> None:

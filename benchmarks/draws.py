@@ -5,7 +5,6 @@ Time: 2 minutes. Leave the machine alone meanwhile.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import click
 import pandas as pd
@@ -60,8 +59,8 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
         (
             cell.batch_size,
             {
-                OURS: partial(raybs_draw, references, cell),
-                AUTOGRAD: partial(autograd_draw, references, cell),
+                OURS: raybs_draw(references, cell),
+                AUTOGRAD: autograd_draw(references, cell),
             },
         )
         for cell in early

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from raybs.catalog import find_sweep
-from raybs.chunks import Wanted, make_chunks
+from raybs.chunks import Wanted, make_chunks, merge
 from raybs.config import (
     TRAINER_VERSION,
     TrainSweep,
@@ -82,14 +82,18 @@ def find(names: Sequence[str], changes: Changes | None = None) -> list[Asked]:
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
     found = [request for item in asked for request in item.requests]
-    plan = make_plan(found, store.read_statuses(), store.state_files().keys(), speed)
-    wanted = [wanted for item in asked for wanted in item.wanted]
-    if not wanted:
-        return plan
+    wanted = merge([wanted for item in asked for wanted in item.wanted])
     keep = any(item.keep_gradients for item in asked)
-    chunks = make_chunks(wanted, store, speed, keep=keep)
-    num_draws = {item.cell.key: len(item.pairs) for item in wanted}
-    return replace(plan, chunks=tuple(chunks), draws_asked=sum(num_draws.values()))
+    chunks = make_chunks(wanted, store, speed, keep=keep) if wanted else []
+    plan = make_plan(
+        found,
+        store.read_statuses(),
+        store.state_files().keys(),
+        speed,
+        needed={chunk.cell.state_key for chunk in chunks},
+    )
+    num_draws = sum(len(item.pairs) for item in wanted)
+    return replace(plan, chunks=tuple(chunks), draws_asked=num_draws)
 
 
 def write_sweeps(
@@ -159,7 +163,8 @@ def _wanted(sweep: Sweep) -> list[Wanted]:
     infos = {config.dataset: describe(config.dataset) for config in sweep.configs}
     check_samples(sweep, {name: info.num_samples for name, info in infos.items()})
     prints = {name: info.fingerprint for name, info in infos.items()}
+    pairs = sweep.pairs
     return [
-        Wanted(cell=cell, pairs=sweep.pairs, info=infos[cell.config.dataset])
+        Wanted(cell=cell, pairs=pairs, info=infos[cell.config.dataset])
         for cell in cells(sweep, prints)
     ]

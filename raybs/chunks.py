@@ -4,7 +4,7 @@ No Ray and no torch: chunks are a function of what is wanted and of what is stor
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raybs.cost import Speed, draw_seconds, gradient_bytes
 from raybs.data import DatasetInfo
@@ -14,7 +14,10 @@ from raybs.schemas import CHUNK_BYTES, DRAW_BYTES
 from raybs.store import Store
 
 CHUNK_SECONDS = 10.0
-"""Estimated length of a chunk: what a crash repeats, and Ctrl-C waits for."""
+"""Estimated length of a chunk: what a crash repeats at most, and Ctrl-C waits for."""
+
+KEPT_BYTES = 2**26
+"""Of the gradients that a chunk keeps: a worker holds them until it is done."""
 
 MIN_CHUNKS = 100
 """Few draws have shorter chunks: progress is seen, and workers end together."""
@@ -66,6 +69,17 @@ class Wanted:
     info: DatasetInfo
 
 
+def merge(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """Return one per cell key, with the draws of all that ask for it."""
+    found: dict[str, Wanted] = {}
+    for item in wanted:
+        known = found.setdefault(item.cell.key, item)
+        if known.pairs != item.pairs:
+            pairs = sorted({*known.pairs, *item.pairs})
+            found[item.cell.key] = replace(known, pairs=pairs)
+    return list(found.values())
+
+
 def make_chunks(
     wanted: Iterable[Wanted],
     store: Store,
@@ -82,7 +96,7 @@ def make_chunks(
     stored = stored_pairs(store.read_chunks(["cell_key", "sample_set", "order"]))
     kept = store.kept_pairs() if keep else {}
     missing: list[tuple[Wanted, list[Pair]]] = []
-    for item in {item.cell.key: item for item in wanted}.values():
+    for item in merge(wanted):
         have, safe = stored.get(item.cell.key, set()), kept.get(item.cell.key, set())
         # Apart, so that no chunk holds draws that are stored, and others: see `fold`.
         new = [pair for pair in item.pairs if pair not in have]
@@ -94,7 +108,11 @@ def make_chunks(
     chunks = []
     for cost, (item, pairs) in zip(costs, missing, strict=True):
         num = draws_per_chunk or max(round(seconds / cost), 1)
-        size = DRAW_BYTES + (gradient_bytes(item.cell, item.info) if keep else 0)
+        size = DRAW_BYTES
+        if keep:
+            gradient = gradient_bytes(item.cell, item.info)
+            size += gradient
+            num = min(num, max(KEPT_BYTES // gradient, 1))
         chunks += [
             Chunk(
                 cell=item.cell,

@@ -63,7 +63,7 @@ def run_ray(
         device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
         measure = partial(_probe, device, resources, per_trial, stop)
         if calibrate:
-            plan = calibrate(device, measure, at_end=False)
+            plan = calibrate(device, measure, slots, at_end=False)
         arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
         shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
         tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
@@ -79,9 +79,11 @@ def run_ray(
                 device=resources.device,
             )
             _train(tune.with_resources(trainable, per_trial), packs, callbacks, slots)
-        tasks.run(limit=2 * slots)  # so that no worker waits for the driver
+        tasks.run(
+            lambda: trial_resources(resources, ray.cluster_resources())[0]  # type: ignore[no-untyped-call]
+        )
         if calibrate and not stop.is_set():
-            calibrate(device, measure, at_end=True)
+            calibrate(device, measure, slots, at_end=True)
 
 
 def _train(

@@ -42,7 +42,7 @@ class Phase:
         """Raise one ValueError that lists every invalid field."""
         problems = []
         for name in ("batch_size", "learning_rate", "epochs"):
-            object.__setattr__(self, name, _plain(getattr(self, name)))
+            object.__setattr__(self, name, plain(getattr(self, name)))
         for name in ("batch_size", "epochs"):
             value = getattr(self, name)
             if not is_integer(value) or value < 1:
@@ -330,7 +330,7 @@ def is_number(value: object) -> bool:
     return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Turn NumPy's scalars, as of a range or a logspace, into Python's."""
     return value.item() if hasattr(value, "item") else value
 

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from raybs.chunks import Chunk
 from raybs.launch import Event
 from raybs.plan import Plan, Stretch
 
@@ -99,8 +100,10 @@ class Display:
             if not (isinstance(piece, Stretch) and piece.goes_on):
                 self._plain_line(event)
         elif event.kind == "failed":
+            known = isinstance(piece, Chunk) and event.message in self.failures.values()
             self.failures[event.index] = event.message
-            self._say("failed", f"{name}: {event.message}", "red")
+            if not known:  # hundreds of chunks may wait for one state
+                self._say("failed", f"{name}: {event.message}", "red")
         elif event.kind == "diverged":
             self._say("diverged", name, "yellow")
         elif event.kind == "restarted":

@@ -17,6 +17,9 @@ from raybs.schemas import DRAW_COLUMNS
 from raybs.store import Store
 from raybs.worker import device_name, from_tensors
 
+MAX_REFERENCES = 3
+"""States at a time that a worker remembers, of one dataset: each with up to 72 MB."""
+
 
 class DrawWorker:
     """Takes chunks one after the other; what they share is made once."""
@@ -76,11 +79,15 @@ class DrawWorker:
 
     def _references(self, cell: Cell, data: Dataset) -> References:
         key = (cell.state_key, cell.layers, cell.num_samples, cell.seed)
+        if any(known.data is not data for known in self.references.values()):
+            self.references.clear()
         if key not in self.references:
+            if len(self.references) == MAX_REFERENCES:
+                del self.references[next(iter(self.references))]
             found = self.store.read_state(cell.state_key)
             if found is None:
                 raise ValueError(
-                    f"the state that regime '{cell.regime}' ends in is not stored"
+                    f"the state that regime '{cell.regime}' ends in is missing"
                 )
             device = data.train_images.device.type
             state = from_tensors([cell.config], [found], device)

@@ -22,6 +22,7 @@ from raybs.config import (
     hash_of,
     is_integer,
     is_number,
+    plain,
     raise_all,
     state_keys,
     to_tuples,
@@ -68,10 +69,15 @@ class GradientSweep:
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
+        for name in ("num_draws", "num_samples", "learning_rate", "seed"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         problems = to_tuples(self, "batch_sizes", "layers")
         if self.crossed is not None:
             problems += to_tuples(self, "crossed")
         raise_all("gradient sweep", problems)
+        for name in ("batch_sizes", "layers", "crossed"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(plain, value)))
         problems += self._regime_problems()
         for name in ("num_draws", "num_samples"):
             value = getattr(self, name)
@@ -107,6 +113,7 @@ class GradientSweep:
             problems.append(f"seed={self.seed!r}; use 0 to 2**63 - 1")
         raise_all("gradient sweep", problems)
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        object.__setattr__(self, "regimes", dict(self.regimes))
 
     def _regime_problems(self) -> list[str]:
         regimes = self.regimes

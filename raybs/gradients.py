@@ -17,9 +17,9 @@ Source: article, "Hypothesis: gradient competition".
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -105,9 +105,10 @@ class Sums:
         self.path_length.add_(self.squares.sqrt().sum(1))
         self.squares.zero_()
 
-    def flat(self, by_layer: dict[int, Tensor]) -> Tensor:
-        """Return (R, entries) on the host: all layers as one vector."""
-        return torch.cat([t.flatten(1) for t in by_layer.values()], 1).cpu()
+
+def flat(by_layer: Mapping[int, Tensor]) -> Tensor:
+    """Return (R, entries) on the host: all layers as one vector."""
+    return torch.cat([tensor.flatten(1) for tensor in by_layer.values()], 1).cpu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,30 +122,35 @@ class References:
     start: State
     data: Dataset
     cell: Cell
-    of_samples: "Any" = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Remember some gradients of sample sets."""
-        layers = self.cell.layers
-        entries = sum(self.start.weights[layer].numel() for layer in layers)
-        cache = lru_cache(max(CACHE_BYTES // (4 * entries), 1))
-        object.__setattr__(self, "of_samples", cache(self._of_samples))
+    kept: dict[int, int] = field(default_factory=dict)
 
     @cached_property
     def of_all(self) -> Tensor:
         """Gradient of the summed loss of all training samples, (entries,)."""
         return self._gradient(np.arange(self.data.num_samples))
 
-    def _of_samples(self, number: int) -> Tensor:
+    @cached_property
+    def _places(self) -> Tensor:
+        """One block: a thousand small tensors among large ones fragmented the heap."""
+        layers = self.cell.layers
+        entries = sum(self.start.weights[layer].numel() for layer in layers)
+        return torch.empty(max(CACHE_BYTES // (4 * entries), 1), entries)
+
+    def of_samples(self, number: int) -> Tensor:
         """Return the gradient of the summed loss of a sample set, (entries,)."""
-        return self._gradient(sample_set(self.cell, number, self.data.num_samples))
+        place = number % len(self._places)
+        if self.kept.get(place) != number:
+            samples = sample_set(self.cell, number, self.data.num_samples)
+            self._places[place] = self._gradient(samples)
+            self.kept[place] = number
+        return self._places[place]
 
     def _gradient(self, samples: "np.ndarray[Any, Any]") -> Tensor:
         sums = Sums(self.start, self.cell.layers)
         step = still_step(self.start, sums)
         order = torch.from_numpy(samples).to(self.data.train_images.device)
         take_steps(self.data, order.unsqueeze(0), step, AT_ONCE, [0.0], AT_ONCE)
-        return sums.flat(sums.weighted)[0].double()
+        return flat(sums.weighted)[0]
 
 
 def sample_set(
@@ -219,7 +225,7 @@ def draw(
         rates = [cell.learning_rate] * len(group)
         take_steps(data, order, step, cell.batch_size, rates, at_once)
         moved = _distance(state, start)
-        weighted, summed = sums.flat(sums.weighted), sums.flat(sums.summed).double()
+        weighted, summed = flat(sums.weighted), flat(sums.summed).double()
         path_length = sums.path_length.cpu().double()
         for replica, pair in enumerate(group):
             row = _row(
@@ -304,5 +310,6 @@ def _row(
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:
+    other = other.double()
     lengths = float(one.norm() * other.norm())
     return float(one @ other) / lengths if lengths else math.nan

@@ -50,8 +50,8 @@ class Event:
     """What happened to a piece of work, by its index in `Plan.pieces`.
 
     `kind` is "started", "epoch", "finished", "diverged", "skipped" (behind a diverged
-    one), "restarted" or "failed"; of chunks "started", "finished" (with what it
-    `drew`) or "failed".
+    one), "restarted" or "failed"; of chunks "started", "finished" (then with
+    `drawn`) or "failed".
     """
 
     kind: str
@@ -69,7 +69,12 @@ class Calibrate(Protocol):
     """Has the speed of workers measured where it is unknown, and plans by it."""
 
     def __call__(
-        self, device: str, measure: Callable[[], Speed], *, at_end: bool
+        self,
+        device: str,
+        measure: Callable[[], Speed],
+        num_workers: int,
+        *,
+        at_end: bool,
     ) -> Plan:
         """Return the plan for workers on `device`; a launcher calls it twice.
 

@@ -43,7 +43,7 @@ def run_local(
         raise ValueError(f"--device {device}: {error}") from None
     measure = partial(probe, device, replicas=resources.num_replicas is None)
     if calibrate:
-        plan = calibrate(device, measure, at_end=False)
+        plan = calibrate(device, measure, 1, at_end=False)
     loaded: dict[str, Dataset] = {}
     frontier = Frontier(plan, resources.num_replicas)
     while not stop.is_set() and (indices := frontier.take()):
@@ -78,7 +78,7 @@ def run_local(
         else:
             on_event(Event(kind="finished", index=index, drawn=drawn))
     if calibrate and not stop.is_set():
-        calibrate(device, measure, at_end=True)
+        calibrate(device, measure, 1, at_end=True)
 
 
 def _load(

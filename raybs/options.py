@@ -23,24 +23,33 @@ def parse_seeds(text: str) -> list[int]:
     return numbers if len(numbers) > 1 else list(range(numbers[0]))
 
 
-def parse_sizes(option: str, text: str) -> tuple[int, ...]:
+def parse_names(text: str | None) -> list[str] | None:
+    """Read "early,late" as these names."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def parse_sizes(option: str, text: str | None) -> tuple[int, ...] | None:
     """Read "16,64" as these batch sizes.
 
     Raises:
         ValueError: It is no list of whole numbers.
     """
+    if text is None:
+        return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise ValueError(f"{option} {text!r}: give whole numbers, as in 16,64,1024.")
     return tuple(map(int, parts))
 
 
-def parse_crossed(text: str) -> tuple[int, int]:
+def parse_crossed(text: str | None) -> tuple[int, int] | None:
     """Read "30x20" as 30 sample sets under 20 orders each.
 
     Raises:
         ValueError: It is no such grid.
     """
+    if text is None:
+        return None
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"--crossed {text!r}: give sample sets x orders, as in 30x30.")

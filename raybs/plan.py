@@ -175,12 +175,16 @@ def make_plan(
     rows: Mapping[str, str],
     states: AbstractSet[str],
     speed: Speed = USUAL,
+    *,
+    needed: AbstractSet[str] = frozenset(),
 ) -> Plan:
     """Cut the union of the asked paths, minus what is stored, into stretches.
 
     `rows` maps the state keys of stored rows to their status, `states` holds the keys
-    of stored states. Each missing row is trained from the deepest stored state before
-    it; paths that share epochs train them once; a path ends where it diverged.
+    of stored states, `needed` those of ends that draws start from: they are trained
+    again where only their rows are stored. Each missing row is trained from the deepest
+    stored state before it; paths that share epochs train them once; a path ends where
+    it diverged.
     """
     branches: list[_Branch] = []
     owner: dict[str, int] = {}  # key of a needed epoch: the branch that trains it
@@ -196,6 +200,8 @@ def make_plan(
         wanted = [k for k in request.measured if k <= last and keys[k] not in rows]
         missing.update(keys[k] for k in wanted)
         ends.add(keys[-1])
+        if keys[last] in needed - states and last not in wanted:
+            wanted.append(last)
         while wanted:
             stop = wanted[-1]
             start = _deepest(keys, stop, states)

@@ -112,7 +112,7 @@ class Store:
     def read_chunks(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all chunks as they were written, with `columns` or all of them.
 
-        The same draw may be in several (`raybs.chunks.fold`).
+        The same draw may be in several (`raybs.fold.fold`).
         """
         return self._read_tables("draws", columns)
 
@@ -167,14 +167,30 @@ class Store:
         return found
 
     def kept_pairs(self) -> dict[str, set[tuple[int, ...]]]:
-        """Return the draws whose gradients are kept, by cell, from the files' heads."""
+        """Return the draws whose gradients are kept, by cell, from the files' heads.
+
+        A file that is not as long as its head says is set aside.
+        """
         found: dict[str, set[tuple[int, ...]]] = {}
+        sizes = self.sizes()
         for key, paths in self._gradient_files().items():
             for path in paths:
-                with self.filesystem.open_input_stream(f"{self.root}/{path}") as file:
-                    length = int.from_bytes(file.read(8), "little")
-                    metadata = _parse_header(file.read(min(length, MAX_HEADER)))
-                found.setdefault(key, set()).update(map(tuple, metadata["pairs"]))
+                try:
+                    with self.filesystem.open_input_stream(
+                        f"{self.root}/{path}"
+                    ) as file:
+                        length = int.from_bytes(file.read(8), "little")
+                        head = json.loads(file.read(min(length, MAX_HEADER)))
+                    end = head["gradients"]["data_offsets"][1]
+                    if sizes.get(path) != 8 + length + end:
+                        raise ValueError("it is truncated")
+                    pairs = _metadata(head)["pairs"]
+                except FileNotFoundError:
+                    continue
+                except (ValueError, KeyError, TypeError) as error:
+                    self._set_aside(path, f"cannot be read ({error})")
+                else:
+                    found.setdefault(key, set()).update(map(tuple, pairs))
         return found
 
     def state_files(self) -> dict[str, list[str]]:
@@ -388,12 +404,12 @@ def _parse_tensors(content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
     # The format: 8 bytes of length, then that much JSON, then the tensors.
     length = int.from_bytes(content[:8], "little")
-    metadata = _parse_header(content[8 : 8 + length])
+    metadata = _metadata(json.loads(content[8 : 8 + length]))
     return safetensors.numpy.load(content), metadata
 
 
-def _parse_header(header: bytes) -> dict[str, Any]:
-    metadata: dict[str, Any] = json.loads(json.loads(header)["__metadata__"]["raybs"])
+def _metadata(head: Mapping[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads(head["__metadata__"]["raybs"])
     return metadata
 
 

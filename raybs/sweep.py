@@ -29,6 +29,7 @@ from raybs.launch import DEVICES, Resources
 from raybs.options import (
     parse_crossed,
     parse_gpus,
+    parse_names,
     parse_replicas,
     parse_seeds,
     parse_sizes,
@@ -237,9 +238,9 @@ def main(
         )
         draws = {
             "num_draws": num_draws,
-            "batch_sizes": batch_sizes and parse_sizes("--batch-size", batch_sizes),
-            "regimes": regimes and [name.strip() for name in regimes.split(",")],
-            "crossed": crossed and parse_crossed(crossed),
+            "batch_sizes": parse_sizes("--batch-size", batch_sizes),
+            "regimes": parse_names(regimes),
+            "crossed": parse_crossed(crossed),
             "frozen": frozen or None,
         }
         changes = Changes(
@@ -266,13 +267,10 @@ def main(
         names_needed |= {chunk.cell.config.dataset for chunk in plan.chunks}
         datasets = {name: load_arrays(name) for name in sorted(names_needed)}
         write_sweeps(store, asked, failed={})
-        known_workers = None if address else num_workers
         for _ in range(MAX_ROUNDS):
             if not plan.pieces or failures:
                 break
-            failures = run(
-                asked, plan, store, datasets, resources, local, known_workers
-            )
+            failures = run(asked, plan, store, datasets, resources, local)
             write_sweeps(store, asked, failures)
             plan = plan_for(asked, store, speed)
         store.compact_rows()
@@ -286,8 +284,12 @@ def main(
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    if failures:
-        click.echo(f"{len(failures)} failed; the same command tries again.")
+    left = plan.to_train + plan.to_draw
+    if failures or left:
+        click.echo(
+            f"{len(failures)} failed, {left} epochs and draws are left; the same "
+            "command tries again."
+        )
         sys.exit(1)
 
 
@@ -373,7 +375,6 @@ def run(
     datasets: Mapping[str, Arrays],
     resources: Resources,
     local: bool,
-    num_workers: int | None,
 ) -> dict[str, str]:
     """Train and draw what is left; return failures by the state or cell not reached.
 
@@ -384,18 +385,20 @@ def run(
         ValueError: The resources asked for are not there.
     """
     console = Console(file=sys.stdout, highlight=False)
-    with (
-        stopping() as stop,
-        Display(plan, console, num_workers=num_workers) as display,
-    ):
+    with stopping() as stop, Display(plan, console) as display:
         if local:
             from raybs.local import run_local as launch
         else:
             from raybs.cluster import run_ray as launch
 
         def calibrate(
-            device: str, measure: Callable[[], Speed], *, at_end: bool
+            device: str,
+            measure: Callable[[], Speed],
+            num_workers: int,
+            *,
+            at_end: bool,
         ) -> Plan:
+            display.num_workers = num_workers
             auto = resources.num_replicas is None
             speed = known_speed(store, device, resources.num_threads)
             # On a CPU costs are nearly proportional to the usual ones, so that order

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from raybs.store import Store, open_store
 MAX_RETRIES = 3
 """How often a chunk starts again after its worker died or raised."""
 
+CLUSTER_TASKS = 64
+"""In flight at least on a cluster, which may grow by what waits."""
+
 _kept: dict[str, Any] = {}
 """What a worker process keeps from task to task: its dataset and its DrawWorker."""
 
@@ -30,19 +33,23 @@ def take_chunk(
     from raybs.worker import prepare
 
     prepare(resources.num_threads)
-    name = chunk.cell.config.dataset
+    name = (uri, chunk.cell.config.dataset)
     device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
-    if _kept.get("name") != (uri, name):
+    if _kept.get("name") != name:
+        _kept.clear()
         messages: list[str] = []
         store = replace(open_store(uri), tell=messages.append)
-        _kept["name"] = (uri, name)
-        _kept["data"] = to_device(arrays, device)
-        _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
         _kept["messages"] = messages
-    drawn = _kept["worker"].carry(chunk, _kept["data"])
-    told = list(_kept["messages"])
-    _kept["messages"].clear()
-    return drawn, told
+        _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
+        _kept["data"] = to_device(arrays, device)
+        _kept["name"] = name  # the last one, since it speaks for all
+    told: list[str] = _kept["messages"]
+    told.clear()
+    try:
+        drawn = _kept["worker"].carry(chunk, _kept["data"])
+    except ValueError as error:  # what a worker logs is not seen
+        raise ValueError("; ".join([str(error), *told])) from None
+    return drawn, list(told)
 
 
 class DrawTasks:
@@ -78,9 +85,11 @@ class DrawTasks:
     def look_for_states(self) -> None:
         """Make ready what waited for a state that exists by now."""
         states = self.store.state_files() if self.waiting else {}
-        found = [item for item in self.waiting if item[1].cell.state_key in states]
-        self.waiting = [item for item in self.waiting if item not in found]
-        self.ready.extend(found)
+        waiting: list[tuple[int, Chunk]] = []
+        for index, chunk in self.waiting:
+            found = chunk.cell.state_key in states
+            (self.ready if found else waiting).append((index, chunk))
+        self.waiting = waiting
 
     def poll(self, limit: int, timeout: float) -> None:
         """Have up to `limit` tasks in flight; wait up to `timeout` seconds for one."""
@@ -97,6 +106,8 @@ class DrawTasks:
             index = self.flying.pop(reference)
             try:
                 drawn, messages = ray.get(reference)
+            except ray.exceptions.TaskCancelledError:
+                continue
             except ray.exceptions.RayError as error:
                 self.on_event(Event(kind="failed", index=index, message=_why(error)))
             else:
@@ -104,14 +115,22 @@ class DrawTasks:
                     self.store.tell(message)
                 self.on_event(Event(kind="finished", index=index, drawn=drawn))
 
-    def run(self, limit: int) -> None:
-        """Take all chunks that are left; when told to stop, only those under way."""
+    def run(self, slots: Callable[[], int]) -> None:
+        """Take all chunks that are left; when told to stop, only those under way.
+
+        `slots` says how many workers there are by now.
+        """
         self.look_for_states()
-        for index, chunk in self.waiting:
+        least = 0 if self.resources.address is None else CLUSTER_TASKS
+        while self.flying or (self.ready and not self.stop.is_set()):
+            # Twice the workers, so that none waits for the driver.
+            self.poll(max(2 * slots(), least), timeout=0.5)
+            if self.stop.is_set():  # Ray starts tasks in their order
+                for reference in list(self.flying)[slots() :]:
+                    ray.cancel(reference)
+        for index, chunk in [] if self.stop.is_set() else self.waiting:
             message = f"the state that regime '{chunk.cell.regime}' ends in is missing"
             self.on_event(Event(kind="failed", index=index, message=message))
-        while self.flying or (self.ready and not self.stop.is_set()):
-            self.poll(limit, timeout=0.5)
 
 
 def _why(error: Exception) -> str:

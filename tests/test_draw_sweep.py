@@ -154,7 +154,7 @@ def test_gradients_are_kept_on_request_and_the_plan_says_their_size(write):
     assert "255 kB to write" in call("mine.py", "--plan", *few, "--keep-gradients")
     assert not Path("results").exists()
     run(*few)
-    with pytest.raises(ValueError, match="No gradients of regime 'late'"):
+    with pytest.raises(ValueError, match="0 of the 3 complete draws of regime 'late'"):
         analysis.load_gradients("results", "late", 64, "mine")
     run(*few, "--keep-gradients")  # the draws are stored, but not what they add up to
     found = drawn().draws.query("regime == 'late' and batch_size == 64")
@@ -226,6 +226,47 @@ def test_a_corrupt_chunk_is_set_aside_and_drawn_again(write):
     assert "12 to take" in output
     assert len(list(Path("results/set_aside").iterdir())) == 1
     pd.testing.assert_frame_equal(drawn().draws, before)
+
+
+def test_a_start_whose_rows_are_stored_but_not_its_state_is_trained_again(write):
+    write()
+    run("--draws", 1, "--regime", "late")
+    store = open_store("results")
+    rows = store.read_rows().num_rows
+    for paths in store.state_files().values():
+        store.delete(paths)
+    assert "1 trials ask for 2 epochs: all stored" in run(
+        "--draws", 1, "--regime", "late"
+    )
+    output = run("--draws", 2, "--regime", "late")
+    assert "2 to train" in output
+    assert len(drawn().draws) == 2 * 3
+    assert store.read_rows().num_rows == rows
+
+
+def test_two_sweeps_that_share_cells_get_the_draws_of_both(write):
+    write()
+    Path("other.py").write_text(
+        Path("mine.py").read_text().replace('"num_draws": 6', '"num_draws": 2')
+    )
+    output = call("mine.py", "other.py", "--local")
+    assert "36 draws: 0 stored, 36 to take" in output
+    assert len(drawn("mine").draws) == 36
+    assert len(drawn("other").draws) == 12
+
+
+def test_a_truncated_file_of_gradients_is_set_aside_and_drawn_again(write):
+    write()
+    few = ("--draws", 3, "--batch-size", "64", "--regime", "late", "--keep-gradients")
+    run(*few)
+    before = analysis.load_gradients("results", "late", 64, "mine")
+    file = sorted(Path("results/gradients").iterdir())[0]
+    file.write_bytes(file.read_bytes()[:-4])
+    output = run(*few)
+    assert "3 draws: 2 stored, 1 to take" in output
+    assert [path.name for path in Path("results/set_aside").iterdir()] == [file.name]
+    after = analysis.load_gradients("results", "late", 64, "mine")
+    assert np.array_equal(before, after)
 
 
 def test_prune_keeps_the_states_that_draws_start_from(write):

@@ -158,6 +158,19 @@ def test_kept_gradients_that_are_missing_are_drawn_again_on_their_own(store):
     assert found[0].num_bytes > 2 * 4 * 10 * 1024
 
 
+def test_a_chunk_that_keeps_gradients_fits_in_memory(store):
+    sweep = replace(SWEEP, batch_sizes=(1024,), layers=(0, 1, 2), num_draws=300)
+    found = make_chunks(wanted(sweep), store, USUAL, keep=True)
+    each = 4 * (784 * 1024 + 1024 * 1024 + 1024 * 10)
+    assert max(chunk.length for chunk in found) * each <= 2**26
+
+
+def test_numpy_numbers_are_plain_ones():
+    sweep = replace(SWEEP, batch_sizes=2 ** np.arange(3), num_draws=np.int64(5))
+    assert sweep == replace(SWEEP, batch_sizes=(1, 2, 4), num_draws=5)
+    assert json.loads(json.dumps(asdict(sweep)))["batch_sizes"] == [1, 2, 4]
+
+
 def test_regimes_of_one_state_are_drawn_once(store):
     sweep = replace(SWEEP, regimes={"one": START, "two": START}, num_draws=5)
     found = make_chunks(wanted(sweep), store, USUAL)

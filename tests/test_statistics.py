@@ -13,7 +13,7 @@ from analysis.statistics import (
     summarize,
     summarize_entries,
 )
-from raybs.gradients import Sums
+from raybs.gradients import Sums, flat
 from raybs.histogram import count_bins, edges
 from raybs.model import State
 
@@ -223,8 +223,8 @@ def test_gradients_of_known_mean_and_covariance_have_the_norms_they_must():
             )
             sums.observe(0, deltas, activations, num_samples)
         sums.end_call()
-        squares.append(float(sums.flat(sums.summed).double().norm() ** 2))
-        entries.append(sums.flat(sums.weighted).numpy().ravel())
+        squares.append(float(flat(sums.summed).double().norm() ** 2))
+        entries.append(flat(sums.weighted).numpy().ravel())
     expected = num_steps**2 * (mean**2).sum() + num_steps * mean.size
     assert np.mean(squares) == pytest.approx(expected, rel=0.02)
     found = np.stack(entries)
