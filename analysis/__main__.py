@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
-from analysis.draws import Draws, load_draws
+from analysis.draws import ARTICLES_NORM, Draws, load_draws
 from raybs.draws import GradientSweep
 from raybs.records import record_from_json
 from raybs.store import Store, open_store
@@ -113,21 +113,16 @@ def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin
 
 
 def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
-    """Print what draws came to; return it as Markdown, and the charts."""
+    """Print what draws came to; return it, and more, as Markdown, and the charts."""
     from analysis.figures import draw_figures
 
     click.echo(f"\n{found.name}: {found.title}")
+    split = tables.split_table(found)
     shown = {
-        "The norm is |sum n g|, the article's; mean ± deviation": tables.draws_table(
-            found
-        ),
-        "Entries of sum n g: how many a draw beyond a threshold": tables.tails_table(
-            found
-        ),
-        "Powers of the batch size b, with 95 % intervals": tables.fits_table(found),
-        "What the variance of the norm is due to": tables.split_table(found),
+        NORM: tables.draws_table(found),
+        FITS: tables.fits_table(found, [ARTICLES_NORM]),
+        SPLIT: split,
     }
-    text = ""
     for head, table in shown.items():
         if len(table):
             click.echo(f"{head}:")
@@ -135,14 +130,24 @@ def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
                 print_table(table[columns][:MAX_PRINTED])
             if len(table) > MAX_PRINTED:
                 click.echo(f"... and {len(table) - MAX_PRINTED} more in table.md.")
-            text += f"{head}:\n\n{tables.to_markdown(table)}\n"
-    if found.sweep.crossed and len(shown["What the variance of the norm is due to"]) < (
-        len(found.cells)
-    ):
-        click.echo("Of grids whose draws are not all complete nothing is said here.")
+    if found.sweep.crossed and len(split) < len(found.cells):
+        click.echo("A grid of crossed draws is split only where all are complete.")
     for message in dict.fromkeys(m for m in found.cells["message"] if m):
         click.echo(f"Failed: {message}")
+    click.echo("Tails of the entries, and fits of the other norms, are in table.md.")
+    written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
+    text = "".join(
+        f"{head}:\n\n{tables.to_markdown(table)}\n"
+        for head, table in written.items()
+        if len(table)
+    )
     return text, draw_figures(found)
+
+
+NORM = "The norm is |sum n g|, the article's; mean ± deviation"
+FITS = "Powers of the batch size b, with 95 % intervals"
+TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
+SPLIT = "What the variance of the norm is due to"
 
 
 def print_table(table: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """Tables: final numbers per config, ours beside the article's; what draws came to."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -98,11 +98,11 @@ def tails_table(found: Draws) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fits_table(found: Draws) -> pd.DataFrame:
-    """Return the fits against batch size, as text: exponents with 95 % intervals."""
+def fits_table(found: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
+    """Return fits of norms against batch size, as text: exponents with intervals."""
     draws = complete(found)
     rows = []
-    for column in NORMS:
+    for column in columns:
         for fit in fit_powers(draws, column).to_dict("records"):
             rows.append(
                 {

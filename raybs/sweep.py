@@ -48,8 +48,8 @@ Examples:
   python -m raybs.sweep my_sweep.py --local         your own file, without Ray
   python -m raybs.sweep --prune                     delete states nobody needs
 
-Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if a trial
-failed; 2 for a wrong request; 130 if it was stopped.
+Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if
+something failed; 2 for a wrong request; 130 if it was stopped.
 """
 
 log = logging.getLogger("raybs")

@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 import analysis
 from analysis.article import ARTICLE
+from raybs.catalog import find_sweep
 from raybs.config import TrainSweep
+from raybs.draws import GradientSweep
 from raybs.sweep import main
 
 TOP = Path(__file__).parent.parent
@@ -29,6 +31,19 @@ def test_the_readme_example_is_a_sweep():
     names: dict[str, object] = {}
     exec(example, names)
     assert isinstance(names["SWEEP"], TrainSweep)
+
+
+def test_the_gradient_experiment_of_the_docs_is_a_sweep_and_so_is_the_crossed_one():
+    page = (TOP / "docs/gradients.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [example] = [block for block in blocks if "SWEEP" in block]
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert isinstance(names["SWEEP"], GradientSweep)
+    _, title, sweep = find_sweep(str(TOP / "docs/crossed.py"))
+    assert title.endswith("?")
+    assert isinstance(sweep, GradientSweep)
+    assert sweep.crossed == (30, 30)
 
 
 def test_every_option_in_the_readme_exists():
@@ -68,6 +83,6 @@ def test_the_reference_run_is_near_the_article():
 def test_tables_of_speed_are_what_the_benchmarks_wrote():
     page = (TOP / "docs/performance.md").read_text()
     written = sorted((TOP / "benchmarks/results").glob("*.md"))
-    assert len(written) == 7
+    assert len(written) == 8
     for table in written:
         assert table.read_text().strip() in page, table.name
