@@ -120,7 +120,7 @@ def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
     split = tables.split_table(found)
     shown = {
         NORM: tables.draws_table(found),
-        FITS: tables.fits_table(found, [ARTICLES_NORM]),
+        FITS: tables.fits_table(found, [ARTICLES_NORM]).drop(columns="of"),
         SPLIT: split,
     }
     for head, table in shown.items():

@@ -111,7 +111,7 @@ def fits_table(found: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
                     "quantity": fit["quantity"],
                     "grows as": f"b^{fit['exponent']:.3f} ({fit['lower']:.3f} to "
                     f"{fit['upper']:.3f})",
-                    "R² (logs)": f"{fit['r2']:.3f}",
+                    "R²": f"{fit['r2']:.3f} of logarithms",
                 }
             )
         for fit in fit_squares(draws, column).to_dict("records"):
@@ -122,10 +122,10 @@ def fits_table(found: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
                     "quantity": "squared mean, a + c b",
                     "grows as": f"bend {fit['bend']:.2f} ({fit['lower']:.2f} to "
                     f"{fit['upper']:.2f}); linear is 0",
-                    "R² (logs)": f"{fit['r2']:.3f} (no logs)",
+                    "R²": f"{fit['r2']:.3f}",
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["regime", "of", "quantity", "grows as", "R²"])
 
 
 def split_table(found: Draws) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The training loops that a user would otherwise write, of the same network and data.
 
 Each *_steps is a function of a batch size and a number of steps that returns what runs
-so many steps, on shuffled samples of MNIST; each *_draw takes one gradient draw.
+so many steps, on shuffled samples of MNIST; each *_draws takes gradient draws.
 """
 
 from collections.abc import Callable
@@ -123,36 +123,36 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     return run
 
 
-def raybs_draw(references: References, cell: Cell) -> Run:
-    """Ours, with all that a sweep records of a draw."""
+def raybs_draws(references: References, cell: Cell, num_draws: int) -> Run:
+    """Ours, with all that a sweep records of each draw."""
 
-    def run() -> tuple[float, float, float]:
-        [(row, _)] = draw(references, cell, [(0, 0)])
+    def run() -> list[tuple[float, ...]]:
+        pairs = [(number, number) for number in range(num_draws)]
         norms = ("sample_weighted_norm", "summed_gradient_norm", "path_length")
-        weighted, summed, path = (row[name] for name in norms)
-        return weighted, summed, path
+        rows = [row for row, _ in draw(references, cell, pairs)]
+        return [tuple(row[name] for name in norms) for row in rows]
 
     return run
 
 
-def autograd_draw(references: References, cell: Cell) -> Run:
-    """The same draw as a user would take it: torch.nn, autograd, torch's fused SGD.
+def autograd_draws(references: References, cell: Cell, num_draws: int) -> Run:
+    """The same draws as a user would take them: torch.nn, autograd, torch's fused SGD.
 
-    It gives |sum n g|, |sum g| and sum |g|: what needs every step.
+    Each gives |sum n g|, |sum g| and sum |g|: what needs every step.
     """
     data, start = references.data, references.start
     model, optimizer = make_model(data)
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     last = layers[-1].weight
 
-    def run() -> tuple[float, float, float]:
+    def run_one(number: int) -> tuple[float, ...]:
         with torch.no_grad():
             for i, layer in enumerate(layers):
                 layer.weight.copy_(start.weights[i][0])
                 layer.bias.copy_(start.biases[i][0, 0])
         summed, weighted = torch.zeros_like(last), torch.zeros_like(last)
         path = torch.zeros(())
-        order = torch.from_numpy(sample_order(cell, (0, 0), data.num_samples))
+        order = torch.from_numpy(sample_order(cell, (number, number), data.num_samples))
         for picked in order.split(cell.batch_size):
             images, labels = data.train_images[picked], data.train_labels[picked]
             _step(model, optimizer, images, labels)
@@ -162,7 +162,7 @@ def autograd_draw(references: References, cell: Cell) -> Run:
             path += last.grad.norm()
         return float(weighted.norm()), float(summed.norm()), float(path)
 
-    return run
+    return lambda: [run_one(number) for number in range(num_draws)]
 
 
 def write_idx(arrays: Arrays, folder: Path) -> None:

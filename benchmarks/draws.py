@@ -1,7 +1,7 @@
 """One gradient draw on one CPU thread, beside the loop that a user would write.
 
 Run: python -m benchmarks.draws
-Time: 2 minutes. Leave the machine alone meanwhile.
+Time: 4 minutes. Leave the machine alone meanwhile.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,12 @@ from benchmarks.report import finish, machine, markdown, paired, spread
 from benchmarks.step import alone_on_one_core
 
 OURS, AUTOGRAD = "raybs", "autograd"
+NUM_DRAWS = 4
+"""In a row, of each: a chunk of a sweep has tens."""
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, help="Paired runs of each.")
+@click.option("--rounds", default=3, show_default=True, help="Paired runs of each.")
 @click.option("--quick", is_flag=True, help="Two batch sizes, one round: does it run?")
 def main(rounds: int, quick: bool) -> None:
     """Time one draw of every batch size of the article, ours and by autograd."""
@@ -27,7 +29,11 @@ def main(rounds: int, quick: bool) -> None:
     frames = []
     for batch_size, contenders in draws(quick):
         found = paired(
-            {name: (run, 1) for name, run in contenders.items()}, 1 if quick else rounds
+            {
+                name: (run, 1 if quick else NUM_DRAWS)
+                for name, run in contenders.items()
+            },
+            1 if quick else rounds,
         )
         frames.append(found.assign(batch_size=batch_size))
     frame = pd.concat(frames, ignore_index=True)
@@ -38,7 +44,7 @@ def main(rounds: int, quick: bool) -> None:
 
 def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     """Return what takes a draw, ours and by autograd, of every batch size."""
-    from benchmarks.contenders import autograd_draw, raybs_draw
+    from benchmarks.contenders import autograd_draws, raybs_draws
     from raybs.catalog import find_sweep
     from raybs.data import describe, load_arrays, to_device
     from raybs.draws import cells
@@ -54,13 +60,14 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     start = init_state([early[0].config], data.train_images.shape[1], 10, "cpu")
     # Gradients at the start are shared by all batch sizes, as in a sweep.
     references = References(start=start, data=data, cell=early[0])
-    _ = references.of_all, references.of_samples(0)
+    num_draws = 1 if quick else NUM_DRAWS
+    _ = references.of_all, [references.of_samples(n) for n in range(num_draws)]
     return [
         (
             cell.batch_size,
             {
-                OURS: raybs_draw(references, cell),
-                AUTOGRAD: autograd_draw(references, cell),
+                OURS: raybs_draws(references, cell, num_draws),
+                AUTOGRAD: autograd_draws(references, cell, num_draws),
             },
         )
         for cell in early
@@ -94,7 +101,8 @@ def text(frame: pd.DataFrame) -> str:
     )
     return "\n\n".join(
         [
-            "One draw of 1024 samples, one thread on one core: median (quartiles) of "
+            f"One draw of 1024 samples, of {NUM_DRAWS} in a row, one thread on one core:\n"
+            "median (quartiles) of "
             f"{frame['round'].max()} paired rounds.\n{machine('torch')}.",
             markdown(pd.DataFrame(rows)),
         ]

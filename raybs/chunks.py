@@ -41,7 +41,9 @@ class Chunk:
         """Say which draws these are."""
         first, last = self.pairs[0], self.pairs[-1]
         (a, b), (c, d) = first, last
-        draws = f"draws {a} to {c}" if a == b and c == d else f"{first} to {last}"
+        draws = f"draws {a} to {c}"
+        if a != b or c != d:
+            draws = f"crossed draws {first} to {last}"
         return f"{self.cell.regime}, batch size {self.cell.batch_size}, {draws}"
 
     @property

@@ -18,7 +18,7 @@ from raybs.store import Store
 from raybs.worker import device_name, from_tensors
 
 MAX_REFERENCES = 3
-"""States at a time that a worker remembers, of one dataset: each with up to 72 MB."""
+"""States at a time that a worker remembers, of one dataset: each with up to 40 MB."""
 
 
 class DrawWorker:

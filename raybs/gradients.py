@@ -42,7 +42,7 @@ AT_ONCE = 1024
 MAX_ENTRIES = 2**20
 """Of gradients made at once: 4 MiB."""
 
-CACHE_BYTES = 2**26
+CACHE_BYTES = 2**25
 """Of the gradients of sample sets, which draws at other batch sizes need again."""
 
 

@@ -97,8 +97,8 @@ def test_workers_and_chunks_do_not_change_a_bit(sweep_file):
         assert drawn(f"ray{workers}") == expected
 
 
-@pytest.mark.parametrize("victim", ["worker", "driver"])
-def test_kill_9_and_the_same_command_give_the_same_draws(sweep_file, victim):
+@pytest.mark.parametrize("victim", ["worker", "driver", "nobody"])
+def test_kill_9_or_ctrl_c_and_the_same_command_give_the_same_draws(sweep_file, victim):
     sweep_file(draws=300)
     local = command("--local", "--results")
     subprocess.run([*local, "undisturbed"], check=True, capture_output=True)
@@ -113,9 +113,16 @@ def test_kill_9_and_the_same_command_give_the_same_draws(sweep_file, victim):
                 os.kill(workers[0], signal.SIGKILL)
                 output = process.communicate(timeout=120)[0].decode()
                 assert process.returncode == 0, output
+            if victim == "nobody":
+                process.send_signal(signal.SIGINT)
+                output = process.communicate(timeout=120)[0].decode()
+                assert process.returncode == 130, output
+                assert "To go on:" in output
+                assert "failed" not in output
+                assert "Traceback" not in output
         finally:
             process.kill()
-    if victim == "driver":
+    if victim != "worker":
         stored = sum(len(row["status"]) for row in drawn("results"))
         assert 0 < stored < 2 * 3 * 300
         subprocess.run([*local, "results"], check=True, capture_output=True)
