@@ -102,8 +102,7 @@ def text(frame: pd.DataFrame) -> str:
     return "\n\n".join(
         [
             f"One draw of 1024 samples, of {NUM_DRAWS} in a row, one thread on one "
-            f"core:
-median (quartiles) of {frame['round'].max()} paired rounds. "
+            f"core:\nmedian (quartiles) of {frame['round'].max()} paired rounds. "
             f"{machine('torch')}.",
             markdown(pd.DataFrame(rows)),
         ]
