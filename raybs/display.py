@@ -139,7 +139,9 @@ class Display:
             for key in plan.stretches[i].keys[plan.stretches[i].start + 1 :]
         }
         waiting = sum(
-            chunk.seconds for chunk in plan.chunks if chunk.cell.state_key in awaited
+            left[index]
+            for index, chunk in enumerate(plan.chunks, len(plan.stretches))
+            if chunk.cell.state_key in awaited
         )
         # Stretches side by side in one worker count each; of chunks a worker has one
         # more waiting.

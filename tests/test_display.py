@@ -1,12 +1,15 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from raybs.chunks import Chunk
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.data import DatasetInfo
 from raybs.display import Display, duration, size
-from raybs.launch import Event
+from raybs.draws import GradientSweep, cells
+from raybs.launch import Drawn, Event
 from raybs.plan import make_plan, requests
 
 INFO = DatasetInfo(fingerprint="f", num_samples=100, num_features=4, num_classes=3)
@@ -107,3 +110,63 @@ def test_units_are_the_largest_that_fit():
         "2.5 h",
     ]
     assert [size(b) for b in (5, 7.5e6, 2e9)] == ["5 B", "7.5 MB", "2 GB"]
+
+
+def with_draws(num_workers):
+    """The two trials, and four chunks of 10 s that start where the first one ends."""
+    plan = two_trials()
+    config = plan.stretches[0].config
+    sweep = GradientSweep(
+        regimes={"end": config}, batch_sizes=(4,), num_samples=50, num_draws=8
+    )
+    [cell] = cells(sweep, {"mnist": "f"})
+    chunks = tuple(
+        Chunk(cell=cell, pairs=((n, n), (n + 1, n + 1)), seconds=10.0, num_bytes=1)
+        for n in range(0, 8, 2)
+    )
+    out = io.StringIO()
+    console = Console(file=out, width=200, highlight=False)
+    display = Display(
+        replace(plan, chunks=chunks), console, lambda: 0.0, num_workers=num_workers
+    )
+    return display, out, cell
+
+
+def finish(display, index, seconds, num_diverged=0):
+    drawn = Drawn(seconds=seconds, num_diverged=num_diverged)
+    display.on_event(Event(kind="started", index=index))
+    display.on_event(Event(kind="finished", index=index, drawn=drawn))
+
+
+def test_chunks_that_wait_for_a_state_are_part_of_the_eta():
+    display, _, cell = with_draws(num_workers=2)
+    stretches = display.plan.stretches
+    assert cell.state_key in stretches[0].keys
+    finish(display, 2, seconds=20.0)  # twice as long as planned
+    training = stretches[0].seconds
+    # The longest chain is one trial; three chunks wait for it, on two workers.
+    expected = 2 * max((30 + 2 * training) / 2, training + 30 / 2)
+    assert display.eta() == pytest.approx(expected)
+    for index in (0, 1):
+        display.on_event(Event(kind="finished", index=index))
+    assert display.eta() == pytest.approx(2 * 30 / 2)
+
+
+def test_draws_are_counted_and_diverged_ones_are_named():
+    display, out, _ = with_draws(num_workers=1)
+    finish(display, 2, seconds=1.0, num_diverged=1)
+    finish(display, 3, seconds=1.0, num_diverged=2)
+    display.line_at = -1e9
+    finish(display, 4, seconds=1.0)
+    text = out.getvalue()
+    assert "0 of 20 epochs, 2 of 8 draws, 1 diverged" in text
+    assert "6 of 8 draws, 3 diverged" in text
+    assert "end, batch size 4, draws 4 to 5: done" in text
+
+
+def test_a_failure_that_many_chunks_share_is_said_once():
+    display, out, _ = with_draws(num_workers=1)
+    for index in (2, 3, 4):
+        display.on_event(Event(kind="failed", index=index, message="no state"))
+    assert out.getvalue().count("no state") == 1
+    assert set(display.failures) == {2, 3, 4}

@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 import analysis
 from analysis.article import ARTICLE
+from analysis.draws import ARTICLES_NORM, NORMS, complete
+from analysis.statistics import fit_powers, summarize_entries
 from raybs.catalog import find_sweep
 from raybs.config import TrainSweep
 from raybs.draws import GradientSweep
@@ -78,6 +80,30 @@ def test_the_reference_run_is_near_the_article():
             assert ours == pytest.approx(theirs, **TOLERANCES[column]), trial["label"]
             checked += 1
     assert checked == 15 + 5 + 3 + 15
+
+
+def test_the_reference_draws_say_what_the_docs_say():
+    found = analysis.load_draws(str(TOP / "docs/reference"))
+    draws = complete(found)
+    assert len(draws) == 2 * 15 * 1000
+    norms = draws.groupby(["regime", "batch_size"])[list(NORMS)].mean()
+    weighted = norms["sample_weighted_norm"].unstack(0)
+    assert weighted["early"].is_monotonic_increasing
+    assert weighted["late"].idxmin() == 8
+    assert weighted["late"].loc[8:].is_monotonic_increasing
+    for column in NORMS:
+        early, late = norms[column]["early"], norms[column]["late"]
+        assert (early > late).all()
+    for regime in ("early", "late"):
+        assert norms["summed_gradient_norm"][regime].is_monotonic_decreasing
+    fits = fit_powers(draws, ARTICLES_NORM).set_index(["regime", "quantity"])
+    assert fits.loc[("early", "mean"), "exponent"] == pytest.approx(0.128, abs=5e-4)
+    relative = fits.loc[("late", "relative deviation"), "exponent"]
+    assert relative == pytest.approx(0.326, abs=5e-4)
+    tails = summarize_entries(found.histogram).set_index(["regime", "batch_size"])
+    assert tails.loc["early", "kurtosis"].is_monotonic_increasing
+    assert tails.loc["early", "beyond_8"].is_monotonic_increasing
+    assert tails.loc["late", "beyond_8"].idxmin() == 8
 
 
 def test_tables_of_speed_are_what_the_benchmarks_wrote():
