@@ -99,7 +99,7 @@ def test_workers_and_chunks_do_not_change_a_bit(sweep_file):
 
 @pytest.mark.parametrize("victim", ["worker", "driver", "nobody"])
 def test_kill_9_or_ctrl_c_and_the_same_command_give_the_same_draws(sweep_file, victim):
-    sweep_file(draws=300)
+    sweep_file(draws=120)
     local = command("--local", "--results")
     subprocess.run([*local, "undisturbed"], check=True, capture_output=True)
     process = subprocess.Popen(
@@ -124,6 +124,6 @@ def test_kill_9_or_ctrl_c_and_the_same_command_give_the_same_draws(sweep_file, v
             process.kill()
     if victim != "worker":
         stored = sum(len(row["status"]) for row in drawn("results"))
-        assert 0 < stored < 2 * 3 * 300
+        assert 0 < stored < 2 * 3 * 120
         subprocess.run([*local, "results"], check=True, capture_output=True)
     assert drawn("results") == drawn("undisturbed")
