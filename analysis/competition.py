@@ -226,7 +226,8 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
                 alt.Y("share:Q").title("share of the variance").stack("zero"),
                 alt.Color("part:N")
                 .scale(domain=list(PART_COLORS), range=list(PART_COLORS.values()))
-                .title("due to"),
+                .title("due to")
+                .legend(symbolType="square"),
                 tooltip=[
                     "part:N",
                     "batch_size:Q",

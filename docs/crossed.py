@@ -1,7 +1,7 @@
 """How much does the norm of a draw depend on its samples, how much on their order?
 
 Run:     python -m raybs.sweep docs/crossed.py
-Cost:    7,200 draws: MINUTES on two cores, once the states are trained
+Cost:    7,200 draws: 15 minutes on two cores, once the states are trained
 """
 
 from dataclasses import replace
