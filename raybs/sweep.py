@@ -207,10 +207,10 @@ def main(
     replicas: str,
     figures: str | None,
 ) -> None:
-    """Train the trials of one or more sweeps, and end with their tables and charts.
+    """Run one or more sweeps, and end with their tables and charts.
 
-    What the results folder already holds is not trained again, whichever sweep it is
-    from.
+    Trials are trained, draws of gradient sweeps are taken. What the results folder
+    already holds is not done again, whichever sweep it is from.
     """
     logging.basicConfig(format="%(message)s")
     failures: Mapping[str, str] = {}
