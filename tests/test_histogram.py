@@ -22,8 +22,9 @@ def test_every_number_lies_in_its_bin(values):
         with np.errstate(over="ignore"):
             lower, upper = edges(found)
         assert lower[0] <= value <= upper[0]
-        if np.isfinite(upper[0] - lower[0]) and abs(value) > 1e-37:
-            assert upper[0] - lower[0] <= 0.0079 * abs(value)
+        size = abs(float(value))  # float32 may flush its products to zero
+        if np.isfinite(upper[0] - lower[0]) and size > 1e-37:
+            assert upper[0] - lower[0] <= size / 127
 
 
 @given(samples, samples)
