@@ -75,7 +75,6 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
     records = store.read_records("sweeps", record_from_json)
     local = store.filesystem.type_name == "local"
     top = Path(figures or (Path(store.root) / "figures" if local else "figures"))
-    training = frames.load(store)
     unknown = [name for name in names if name not in records]
     if unknown:
         raise ValueError(
@@ -83,11 +82,13 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
             f"{', '.join(sorted(records)) or 'none'}; run it: python -m raybs.sweep "
             f"{unknown[0]}"
         )
+    training: frames.Frames | None = None  # read once, and only for a sweep of trials
     for name in names:
         folder = top / name
         if isinstance(records[name][0], GradientSweep):
             text, charts = _of_draws(load_draws(store, name))
         else:
+            training = training or frames.load(store)
             text, charts = _of_training(frames.only(training, name))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "table.md").write_text(text, "utf-8")

@@ -161,23 +161,9 @@ def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCh
     """
     panels = []
     for column, summary in summaries.items():
-        x, y = _axes("log", "norm")
-        base = alt.Chart(summary).encode(x, regime_color(summary))
-        panels.append(
-            alt.layer(
-                base.mark_line(strokeWidth=1).encode(_with(y, "mean")),
-                base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-                    _with(y, "below_log"), alt.Y2("above")
-                ),
-                base.mark_point(filled=True, size=30, opacity=1).encode(
-                    _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
-                ),
-            ).properties(
-                width=0.9 * WIDTH,
-                height=HEIGHT + 40,
-                title=alt.TitleParams(NORMS[column].split(","), fontSize=11),
-            )
-        )
+        _, y = _axes("log", "norm")
+        name = alt.TitleParams(NORMS[column].split(","), fontSize=11)
+        panels.append(_means(summary, y, "below_log").properties(title=name))
     said = "g is the gradient of a step's mean loss, n its number of samples"
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
@@ -188,23 +174,10 @@ def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCha
     `summaries` are `statistics.summarize` by column. Answers the article's open
     question on direction; straightness measures the competition hypothesis.
     """
-    panels = []
-    for column, name in DIRECTIONS.items():
-        summary = summaries[column]
-        x, _ = _axes("log", name)
-        y = alt.Y("mean:Q").title(name)
-        base = alt.Chart(summary).encode(x, regime_color(summary))
-        panels.append(
-            alt.layer(
-                base.mark_line(strokeWidth=1).encode(y),
-                base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-                    _with(y, "below"), alt.Y2("above")
-                ),
-                base.mark_point(filled=True, size=30, opacity=1).encode(
-                    y, tooltip=_tooltip("mean", "deviation")
-                ),
-            ).properties(width=0.9 * WIDTH, height=HEIGHT + 40)
-        )
+    panels = [
+        _means(summaries[column], alt.Y("value:Q").title(name), "below")
+        for column, name in DIRECTIONS.items()
+    ]
     said = "Direction of the plain sum of the steps' gradients: mean and deviation"
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
@@ -295,6 +268,24 @@ def fit_lines(
             )
     columns = ["regime", "quantity", "line", "text", "batch_size", "value"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _means(
+    summary: pd.DataFrame, y: alt.Y, below: str
+) -> alt.LayerChart | alt.FacetChart:
+    """Return a panel of means and deviations against batch size, joined by lines."""
+    x, _ = _axes("log", "")
+    base = alt.Chart(summary).encode(x, regime_color(summary))
+    mean = _with(y, "mean")
+    return alt.layer(
+        base.mark_line(strokeWidth=1).encode(mean),
+        base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+            _with(y, below), alt.Y2("above")
+        ),
+        base.mark_point(filled=True, size=30, opacity=1).encode(
+            mean, tooltip=_tooltip("mean", "deviation")
+        ),
+    ).properties(width=0.9 * WIDTH, height=HEIGHT + 40)
 
 
 def _axes(kind: str, title: str) -> tuple[alt.X, alt.Y]:

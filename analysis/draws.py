@@ -147,20 +147,8 @@ def bin_norms(draws: pd.DataFrame, column: str, *, normalized: bool) -> pd.DataF
             bins = np.array([bins[0] * 0.99, bins[0] * 1.01])
         for batch_size, group in values.groupby(cell["batch_size"]):
             shares = np.histogram(group, bins)[0] / len(group)
-            kept = shares > 0
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "regime": regime,
-                        "batch_size": batch_size,
-                        "lower": bins[:-1][kept],
-                        "upper": bins[1:][kept],
-                        "share": shares[kept],
-                    }
-                )
-            )
-    columns = [*GROUP, "lower", "upper", "share"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+            rows.append(_bars(regime, batch_size, bins, share=shares))
+    return _joined(rows, "share")
 
 
 def bin_entries(histogram: pd.DataFrame) -> pd.DataFrame:
@@ -176,19 +164,23 @@ def bin_entries(histogram: pd.DataFrame) -> pd.DataFrame:
         for batch_size, group in cell.groupby("batch_size"):
             middle = (group["lower"] + group["upper"]) / 2
             counts, _ = np.histogram(middle, bins, weights=group["count"])
-            kept = counts > 0
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "regime": regime,
-                        "batch_size": batch_size,
-                        "lower": bins[:-1][kept],
-                        "upper": bins[1:][kept],
-                        "count": counts[kept].astype(np.int64),
-                    }
-                )
-            )
-    columns = [*GROUP, "lower", "upper", "count"]
+            whole = counts.astype(np.int64)
+            rows.append(_bars(regime, batch_size, bins, count=whole))
+    return _joined(rows, "count")
+
+
+def _bars(
+    regime: object, batch_size: object, bins: Array, **heights: Array
+) -> pd.DataFrame:
+    """Return the bins of one cell that are not empty, with their height by its name."""
+    [(name, values)] = heights.items()
+    cell = {"regime": regime, "batch_size": batch_size}
+    bars = {"lower": bins[:-1], "upper": bins[1:], name: values}
+    return pd.DataFrame({**cell, **bars})[values > 0]
+
+
+def _joined(rows: list[pd.DataFrame], name: str) -> pd.DataFrame:
+    columns = [*GROUP, "lower", "upper", name]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
