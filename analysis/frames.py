@@ -1,5 +1,6 @@
 """Tidy pandas frames from a results folder; no altair here."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raybs.config import TrainConfig, TrainSweep, label, path, state_keys
+from raybs.config import TrainConfig, TrainSweep, is_met, label
+from raybs.paths import path, resolved, state_keys
 from raybs.records import record_from_json
 from raybs.store import Store, open_store
 
@@ -57,21 +59,32 @@ def load(results: str | Store) -> Frames:
         "learning_rate": [],
     }
     records = store.read_records("sweeps", record_from_json)
+    goals: list[dict[str, Any]] = []
+    if any(isinstance(s, TrainSweep) and s.until for s, _ in records.values()):
+        goals = rows[[*METRICS, "training_seconds"]].to_dict("records")
     for name, (sweep, entries) in sorted(records.items()):
         if not isinstance(sweep, TrainSweep):
             continue
         for config in sweep.configs:
             fingerprint = entries["fingerprints"][config.dataset]
-            found = state_keys(config, fingerprint, entries["trainer_version"])
-            epochs = path(config)
+            # Records of an older raybs lack it; their phases count epochs.
+            num_samples = entries["num_samples"].get(config.dataset, sys.maxsize)
+            whole = resolved(config, num_samples)
+            found = state_keys(whole, fingerprint, entries["trainer_version"])
+            epochs = path(whole)
+            measured = {*sweep.measured(whole)} if sweep.until else set()
+            status = "unfinished"
             for epoch, key in enumerate(found):
                 if key in position:
                     # Epoch 0 is drawn with the phase that it begins.
-                    batch_size, learning_rate = epochs[max(epoch - 1, 0)]
+                    batch_size, learning_rate, _ = epochs[max(epoch - 1, 0)]
                     stored.append(position[key])
                     columns["number"].append(len(trials))
                     columns["batch_size"].append(batch_size)
                     columns["learning_rate"].append(learning_rate)
+                    if epoch in measured and is_met(sweep.until, goals[position[key]]):
+                        status = "complete"
+                        break
             failed = []
             if entries["failed"]:
                 failed = [entries["failed"][k] for k in found if k in entries["failed"]]
@@ -82,7 +95,7 @@ def load(results: str | Store) -> Frames:
                     "trial": found[-1],
                     "label": label(config),
                     "seed": config.seed,
-                    "status": "failed" if failed else "unfinished",
+                    "status": "failed" if failed else status,
                     "message": failed[0] if failed else "",
                     "last_epochs": sweep.last_epochs,
                     **_config_columns(config),

@@ -6,16 +6,12 @@ from typing import Any
 
 from raybs.catalog import find_sweep
 from raybs.chunks import Wanted, make_chunks, merge
-from raybs.config import (
-    TRAINER_VERSION,
-    TrainSweep,
-    truncated,
-    with_seeds,
-)
+from raybs.config import TrainSweep, truncated, with_seeds
 from raybs.cost import Speed
 from raybs.data import describe
 from raybs.draws import GradientSweep, cells, check_samples
-from raybs.plan import Plan, Request, make_plan, requests
+from raybs.paths import TRAINER_VERSION, resolved
+from raybs.plan import Plan, Request, make_plan, requests, with_stops
 from raybs.records import Sweep
 from raybs.store import Store
 
@@ -82,6 +78,8 @@ def find(names: Sequence[str], changes: Changes | None = None) -> list[Asked]:
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
     found = [request for item in asked for request in item.requests]
+    if any(request.until for request in found):
+        found = with_stops(found, store.read_rows())
     wanted = merge([wanted for item in asked for wanted in item.wanted])
     keep = any(item.keep_gradients for item in asked)
     chunks = make_chunks(wanted, store, speed, keep=keep) if wanted else []
@@ -106,11 +104,12 @@ def write_sweeps(
     for item in asked:
         keys = {key for request in item.requests for key in request.keys}
         keys |= {wanted.cell.key for wanted in item.wanted}
-        infos = {r.config.dataset: r.info.fingerprint for r in item.requests}
+        infos = {request.config.dataset: request.info for request in item.requests}
         value: dict[str, Any] = {
             "title": item.title,
             "trainer_version": TRAINER_VERSION,
-            "fingerprints": infos,
+            "fingerprints": {name: info.fingerprint for name, info in infos.items()},
+            "num_samples": {name: info.num_samples for name, info in infos.items()},
             "failed": {key: why for key, why in failed.items() if key in keys},
             **asdict(item.sweep),
         }
@@ -119,7 +118,8 @@ def write_sweeps(
 
 def _change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
     if changes.max_epochs:
-        sweep = truncated(sweep, changes.max_epochs)
+        configs = [resolved(c, describe(c.dataset).num_samples) for c in sweep.configs]
+        sweep = truncated(replace(sweep, configs=tuple(configs)), changes.max_epochs)
     if changes.precision:
         changed = [replace(c, precision=changes.precision) for c in sweep.configs]
         sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))

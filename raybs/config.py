@@ -1,26 +1,15 @@
-"""What to run: phases, configs and sweeps, their validation, labels and state keys.
+"""What to run: phases, configs and sweeps, their validation and labels.
 
-A trial is a path of epochs. The state after epoch k is a pure function of the setup,
-the seed and the first k epochs; `state_keys` names it. Nothing here imports torch or
-Ray.
+Nothing here imports torch or Ray.
 """
 
-import hashlib
-import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any
 
-TRAINER_VERSION = 1
-"""Raised whenever the same config gives other numbers; it is part of every state
-key."""
-
-DEFERRED_BATCH_SIZE = 8
-"""Updates of plain SGD at batch sizes up to this wait for several steps: measured
-faster (docs/performance.md)."""
+from raybs.checks import any_of, is_integer, is_number, plain, raise_all, to_tuples
 
 MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
@@ -30,23 +19,49 @@ PRECISIONS = ("float32", "bfloat16")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
 
 
+LENGTHS = ("epochs", "steps", "samples")
+"""What says how long a phase is."""
+
+UNTIL = {
+    "test_accuracy": 1,
+    "train_accuracy": 1,
+    "test_loss": -1,
+    "train_loss": -1,
+    "seconds": 1,
+}
+"""What a trial may be stopped at: 1 where more is reached, -1 where less is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Epochs at one batch size and learning rate."""
+    """Training at one batch size and learning rate: so many epochs, steps or samples.
+
+    Epochs and samples add up: 2 epochs and 100 samples are two whole epochs, and the
+    first 100 samples of a third.
+    """
 
     batch_size: int
     learning_rate: float
-    epochs: int
+    epochs: int = 0
+    steps: int = 0
+    samples: int = 0
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
         problems = []
-        for name in ("batch_size", "learning_rate", "epochs"):
+        for name in ("batch_size", "learning_rate", *LENGTHS):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        for name in ("batch_size", "epochs"):
-            value = getattr(self, name)
-            if not is_integer(value) or value < 1:
-                problems.append(f"{name}={value!r}; use a whole number of at least 1")
+        if not is_integer(self.batch_size) or self.batch_size < 1:
+            problems.append(
+                f"batch_size={self.batch_size!r}; use a whole number of at least 1"
+            )
+        lengths = {name: getattr(self, name) for name in LENGTHS}
+        wrong = {n: v for n, v in lengths.items() if not is_integer(v) or v < 0}
+        problems += [f"{n}={v!r}; use a whole number" for n, v in wrong.items()]
+        if not wrong and not any(lengths.values()):
+            problems.append("epochs=0; use at least 1, or give steps or samples")
+        if not wrong and self.steps and (self.epochs or self.samples):
+            problems.append("steps beside epochs or samples; give one of them")
         if not is_number(self.learning_rate) or self.learning_rate <= 0:
             problems.append(
                 f"learning_rate={self.learning_rate!r}; use a finite number above 0"
@@ -55,12 +70,19 @@ class Phase:
         # 1 and 1.0 are one learning rate: they must have one label and one state key.
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
 
+    @property
+    def length(self) -> str:
+        """How long it is, as labels say it: "30", "10000 steps", "2 + 100 samples"."""
+        parts = [str(self.epochs)] if self.epochs else []
+        parts += [f"{getattr(self, n)} {n}" for n in LENGTHS[1:] if getattr(self, n)]
+        return " + ".join(parts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that determines a trial.
 
-    `dataset` is "mnist" (bundled) or the path of an .npz file. `momentum` and
+    `dataset` is a name or a path (`raybs.data`). `momentum` and
     `nesterov` belong to sgd. Adam and AdamW use torch's default betas and epsilon.
     `precision` is that of the matmuls of training, their inputs and results: with
     bfloat16 a gradient is rounded to it, and added to float32 weights. What is measured
@@ -87,10 +109,8 @@ class TrainConfig:
             problems.append("phases=(); give at least one Phase")
         if not all(isinstance(phase, Phase) for phase in self.phases):
             problems.append(f"phases={self.phases!r}; every one must be a Phase")
-        elif self.num_epochs > MAX_EPOCHS:
-            problems.append(
-                f"phases of {self.num_epochs} epochs; use up to {MAX_EPOCHS}"
-            )
+        elif sum(phase.epochs for phase in self.phases) > MAX_EPOCHS:
+            problems.append(f"phases of more epochs than {MAX_EPOCHS}; use fewer")
         if not all(is_integer(width) and width > 0 for width in self.hidden):
             problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
         if not isinstance(self.dataset, str):
@@ -121,8 +141,12 @@ class TrainConfig:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs of all phases together."""
-        return sum(phase.epochs for phase in self.phases)
+        """Epochs of all phases together, of a config that is resolved (`paths`).
+
+        An epoch of which only some samples are taken counts.
+        """
+        assert not any(phase.steps for phase in self.phases)
+        return sum(phase.epochs + bool(phase.samples) for phase in self.phases)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +155,14 @@ class TrainSweep:
 
     `evaluate_every` is the number of epochs between measured rows; epoch 0 and the last
     one are always measured. `last_epochs` limits figures to that many last epochs of
-    each trial.
+    each trial. A trial ends at the first measured row that meets one of `until`: an
+    accuracy or more, a loss or less, so many seconds of training or more.
     """
 
     configs: tuple[TrainConfig, ...]
     evaluate_every: int = 1
     last_epochs: int | None = None
+    until: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise one ValueError that lists every invalid field."""
@@ -165,34 +191,44 @@ class TrainSweep:
                 continue
             if not is_integer(value) or value < 1:
                 problems.append(f"{name}={value!r}; use a whole number of at least 1")
-        raise_all("sweep", problems)
+        raise_all("sweep", problems + self._check_until())
 
     @property
     def training(self) -> "TrainSweep":
         """What is to be trained: all of it."""
         return self
 
+    def _check_until(self) -> list[str]:
+        if not isinstance(self.until, Mapping):
+            return [f"until={self.until!r}; use a mapping, as {{'test_loss': 0.1}}"]
+        problems = []
+        for name, value in self.until.items():
+            if name not in UNTIL:
+                problems.append(f"until {name}; use {any_of(UNTIL)}")
+            elif not is_number(plain(value)) or value <= 0:
+                problems.append(f"until {name}={value!r}; use a number above 0")
+            elif "accuracy" in name and value > 1:
+                problems.append(f"until {name}={value!r}; a fraction, at most 1")
+        values = {name: plain(value) for name, value in self.until.items()}
+        object.__setattr__(self, "until", values)
+        return problems
+
     def measured(self, config: TrainConfig) -> list[int]:
-        """Return the epochs of `config` whose rows this sweep asks for."""
+        """Return the epochs of `config`, resolved, whose rows this sweep asks for."""
         last = config.num_epochs
         return sorted({*range(0, last + 1, self.evaluate_every), last})
-
-
-def path(config: TrainConfig) -> list[tuple[int, float]]:
-    """Return (batch_size, learning_rate) of every epoch; epoch k is item k - 1."""
-    return [
-        (phase.batch_size, phase.learning_rate)
-        for phase in config.phases
-        for _ in range(phase.epochs)
-    ]
 
 
 def canonical(config: TrainConfig) -> TrainConfig:
     """Join equal neighboring phases: one path (30 + 30 epochs, 60) is one config."""
     joined: list[Phase] = []
     for phase in config.phases:
-        if joined and replace(joined[-1], epochs=phase.epochs) == phase:
-            joined[-1] = replace(phase, epochs=joined[-1].epochs + phase.epochs)
+        before = joined[-1] if joined else None
+        # Of whole epochs: what breaks one off, or counts steps, stays by itself.
+        whole = before and not (before.steps or before.samples or phase.steps)
+        alike = before and _rates(before) == _rates(phase)
+        if before and whole and alike:
+            joined[-1] = replace(phase, epochs=before.epochs + phase.epochs)
         else:
             joined.append(phase)
     if len(joined) == len(config.phases):
@@ -203,10 +239,10 @@ def canonical(config: TrainConfig) -> TrainConfig:
 def label(config: TrainConfig) -> str:
     """Return a reader's name: the path, then all but the seed that is no default."""
     words = " -> ".join(
-        f"{phase.batch_size} @ {phase.learning_rate:.12g} x {phase.epochs}"
+        f"{phase.batch_size} @ {phase.learning_rate:.12g} x {phase.length}"
         for phase in canonical(config).phases
     )
-    changed = _changed_fields(config)
+    changed = changed_fields(config)
     changed.pop("seed", None)
     extras = []
     for name, value in changed.items():
@@ -225,45 +261,6 @@ def label(config: TrainConfig) -> str:
     return ", ".join([words, *extras])
 
 
-def is_plain(config: TrainConfig) -> bool:
-    """Tell whether updates are the gradient times the learning rate, no more."""
-    return config.optimizer == "sgd" and not (config.momentum or config.weight_decay)
-
-
-def is_deferred(config: TrainConfig, batch_size: int) -> bool:
-    """Tell whether epochs at `batch_size` defer updates (`raybs.step`).
-
-    A function of the config, never of the machine: it decides the last digits.
-    """
-    hidden = bool(config.hidden)
-    return is_plain(config) and hidden and batch_size <= DEFERRED_BATCH_SIZE
-
-
-def state_keys(
-    config: TrainConfig, fingerprint: str, trainer_version: int = TRAINER_VERSION
-) -> list[str]:
-    """Name the states along the path of `config`: item k is the state after epoch k.
-
-    A key is a hash of what determines the state: the trainer's version, the content of
-    the dataset (`fingerprint`), the setup's fields that differ from their defaults (so
-    that a new field keeps old results), the seed, and the first k epochs. Two configs
-    share a key exactly when they share all of these.
-    """
-    setup = _changed_fields(config)
-    setup.pop("dataset", None)
-    setup |= {"trainer_version": trainer_version, "fingerprint": fingerprint}
-    key = hash_of(json.dumps(setup, sort_keys=True))
-    keys = [key]
-    for phase in config.phases:
-        epoch = f" {phase.batch_size} {phase.learning_rate!r}"
-        # Version 1 began without: so all other epochs keep their names.
-        epoch += " deferred" if is_deferred(config, phase.batch_size) else ""
-        for _ in range(phase.epochs):
-            key = hash_of(key + epoch)
-            keys.append(key)
-    return keys
-
-
 def with_seeds(sweep: TrainSweep, seeds: Sequence[int]) -> TrainSweep:
     """Repeat every config of `sweep` for each of `seeds`.
 
@@ -279,63 +276,45 @@ def with_seeds(sweep: TrainSweep, seeds: Sequence[int]) -> TrainSweep:
 
 
 def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
-    """Cut every phase to at most `max_epochs`; configs that become equal are one."""
+    """Cut every phase to at most `max_epochs`; configs that become equal are one.
+
+    The configs are resolved: they count no steps.
+    """
     configs: dict[TrainConfig, TrainConfig] = {}
     for config in sweep.configs:
-        phases = (replace(p, epochs=min(p.epochs, max_epochs)) for p in config.phases)
-        short = replace(config, phases=tuple(phases))
+        short = replace(
+            config, phases=tuple(_cut(phase, max_epochs) for phase in config.phases)
+        )
         configs.setdefault(canonical(short), short)
     return replace(sweep, configs=tuple(configs.values()))
 
 
-def any_of(values: Iterable[object]) -> str:
-    """Join as in 'sgd, adam or adamw'."""
-    *most, last = map(str, values)
-    return f"{', '.join(most)} or {last}" if most else last
+def is_met(until: Mapping[str, float], row: Mapping[str, Any]) -> bool:
+    """Tell whether a trial ends at `row`: its seconds are the row's training_seconds.
+
+    What is not finite, or None, meets nothing.
+    """
+    for name, value in until.items():
+        found = row["training_seconds" if name == "seconds" else name]
+        if found is not None and UNTIL[name] * found >= UNTIL[name] * value:
+            return True
+    return False
 
 
-def _changed_fields(config: TrainConfig) -> dict[str, Any]:
+def _rates(phase: Phase) -> tuple[int, float]:
+    return phase.batch_size, phase.learning_rate
+
+
+def _cut(phase: Phase, max_epochs: int) -> Phase:
+    if phase.epochs < max_epochs:
+        return phase
+    return replace(phase, epochs=max_epochs, samples=0)
+
+
+def changed_fields(config: TrainConfig) -> dict[str, Any]:
     """Return the fields, phases apart, that differ from their defaults."""
     return {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.default is not MISSING and getattr(config, field.name) != field.default
+        item.name: getattr(config, item.name)
+        for item in fields(config)
+        if item.default is not MISSING and getattr(config, item.name) != item.default
     }
-
-
-def to_tuples(self: object, *names: str) -> list[str]:
-    """Make fields tuples; return what is wrong with those that are no sequences."""
-    problems = []
-    for name in names:
-        value = getattr(self, name)
-        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
-            problems.append(f"{name}={value!r}; use a tuple or a list")
-        else:
-            object.__setattr__(self, name, tuple(value))
-    return problems
-
-
-def hash_of(text: str) -> str:
-    """Return what keys are made of."""
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
-
-def is_integer(value: object) -> bool:
-    """Tell whether it is a whole number; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: object) -> bool:
-    """Tell whether it is a finite number."""
-    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def plain(value: object) -> object:
-    """Turn NumPy's scalars, as of a range or a logspace, into Python's."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def raise_all(what: str, problems: list[str]) -> None:
-    """Raise one ValueError that lists all `problems`, if there are any."""
-    if problems:
-        raise ValueError(f"{what}: " + "; and ".join(problems) + ".")

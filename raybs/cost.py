@@ -11,9 +11,10 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from raybs.config import TrainConfig, is_plain
+from raybs.config import TrainConfig
 from raybs.data import DatasetInfo
 from raybs.draws import Cell
+from raybs.paths import Epoch, is_plain, num_steps
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 """Weights of the article's network, whose speed is measured; others are scaled."""
@@ -88,12 +89,12 @@ def speed_from_json(value: Mapping[str, Any]) -> Speed:
 
 
 def epoch_seconds(
-    config: TrainConfig, batch_size: int, info: DatasetInfo, speed: Speed
+    config: TrainConfig, epoch: Epoch, info: DatasetInfo, speed: Speed
 ) -> float:
-    """Estimate the seconds of one epoch of training at `batch_size`."""
+    """Estimate the seconds of one epoch of training."""
     plain = is_plain(config)
-    step = _step_seconds(config.hidden, plain, info, batch_size, speed)
-    return math.ceil(info.num_samples / batch_size) * step
+    step = _step_seconds(config.hidden, plain, info, epoch.batch_size, speed)
+    return num_steps(epoch, info.num_samples) * step
 
 
 def draw_seconds(cell: Cell, info: DatasetInfo, speed: Speed) -> float:

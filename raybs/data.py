@@ -3,18 +3,17 @@
 import hashlib
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raybs.sources import PARTS, archive_of, fingerprint_of, read_parts, stamp_of
+
 if TYPE_CHECKING:
     import torch
-
-PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +58,29 @@ class Dataset:
         return len(self.train_labels)
 
 
-@cache
 def describe(name: str) -> DatasetInfo:
-    """Describe the dataset `name`; its fingerprint is a hash of the file's bytes.
+    """Describe the dataset `name`; its fingerprint says what it holds.
+
+    Of an .npz that is a hash of the file's bytes.
 
     Raises:
-        ValueError: The name is unknown, or the file holds no dataset.
+        ValueError: The name is unknown, or there is no such dataset.
     """
-    source = _source(name)
+    return _describe(name, stamp_of(name))
+
+
+@cache
+def _describe(name: str, stamp: tuple[Any, ...]) -> DatasetInfo:
+    source = archive_of(name)
+    if source is None:
+        parts = read_parts(name)
+        check_parts(name, parts)
+        return DatasetInfo(
+            fingerprint=fingerprint_of(parts),
+            num_samples=len(parts["y_train"]),
+            num_features=math.prod(parts["x_train"].shape[1:]),
+            num_classes=int(parts["y_train"].max()) + 1,
+        )
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     try:
         with zipfile.ZipFile(source) as archive, archive.open("x_train.npy") as member:
@@ -76,7 +90,10 @@ def describe(name: str) -> DatasetInfo:
         with np.load(source, allow_pickle=False) as archive:
             num_classes = int(archive["y_train"].max()) + 1
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(_not_a_dataset(name, error)) from None
+        raise ValueError(
+            f"dataset {name!r} cannot be read ({error}); "
+            f"an .npz with the arrays {', '.join(PARTS)} is needed."
+        ) from None
     return DatasetInfo(
         fingerprint=digest,
         num_samples=shape[0],
@@ -86,19 +103,39 @@ def describe(name: str) -> DatasetInfo:
 
 
 def load_arrays(name: str) -> Arrays:
-    """Read the dataset `name` into host memory: "mnist", or the path of an .npz file.
+    """Read the dataset `name` into host memory.
 
-    The file holds x_train, y_train, x_test and y_test.
+    A name is "mnist" (bundled), "fashion_mnist", "kmnist" or "cifar10" (by torchvision,
+    downloaded once), the path of an .npz that holds x_train, y_train, x_test and
+    y_test, or that of a folder of IDX files.
 
     Raises:
         ValueError: The name is unknown, or the arrays do not fit together.
     """
-    source = _source(name)
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            parts = {part: archive[part] for part in PARTS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(_not_a_dataset(name, error)) from None
+    parts = read_parts(name)
+    check_parts(name, parts)
+    mean, deviation = _pixel_statistics(parts["x_train"])
+    if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
+        raise ValueError(
+            f"dataset {name!r}: the training pixels have mean {mean:g} and deviation "
+            f"{deviation:g}; standardizing needs finite pixels that differ."
+        )
+    return Arrays(
+        x_train=parts["x_train"],
+        y_train=parts["y_train"].astype(np.int64),
+        x_test=parts["x_test"],
+        y_test=parts["y_test"].astype(np.int64),
+        mean=mean,
+        deviation=deviation,
+    )
+
+
+def check_parts(name: str, parts: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Refuse arrays that are no dataset.
+
+    Raises:
+        ValueError: Their shapes, types or values do not fit together.
+    """
     num_samples = len(parts["y_train"]) if parts["y_train"].ndim else 0
     for part in ("train", "test"):
         images, labels = parts[f"x_{part}"], parts[f"y_{part}"]
@@ -121,26 +158,23 @@ def load_arrays(name: str) -> Arrays:
                 f"dataset {name!r}: x_{part} must hold finite numbers, not "
                 f"{images.dtype} with infinities, NaN or worse."
             )
+    known, asked = np.unique(parts["y_train"]), np.unique(parts["y_test"])
+    if len(known) < 2:
+        raise ValueError(
+            f"dataset {name!r}: y_train has one class only, {known[0]}; there is "
+            "nothing to tell apart."
+        )
+    if len(new := np.setdiff1d(asked, known)):
+        raise ValueError(
+            f"dataset {name!r}: y_test has the label {new[0]}, of which there is no "
+            "training sample."
+        )
     shapes = [parts[f"x_{part}"].shape[1:] for part in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"dataset {name!r}: images are {shapes[0]} in x_train and "
             f"{shapes[1]} in x_test."
         )
-    mean, deviation = _pixel_statistics(parts["x_train"])
-    if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
-        raise ValueError(
-            f"dataset {name!r}: the training pixels have mean {mean:g} and deviation "
-            f"{deviation:g}; standardizing needs finite pixels that differ."
-        )
-    return Arrays(
-        x_train=parts["x_train"],
-        y_train=parts["y_train"].astype(np.int64),
-        x_test=parts["x_test"],
-        y_test=parts["y_test"].astype(np.int64),
-        mean=mean,
-        deviation=deviation,
-    )
 
 
 def to_device(arrays: Arrays, device: str) -> Dataset:
@@ -166,27 +200,6 @@ def to_device(arrays: Arrays, device: str) -> Dataset:
         test_images=images(arrays.x_test),
         test_labels=labels(arrays.y_test),
         num_classes=int(max(arrays.y_train.max(), arrays.y_test.max())) + 1,
-    )
-
-
-def _source(name: str) -> Path:
-    if name == "mnist":
-        # A regular file wherever the package is installed: wheels are unpacked.
-        return Path(str(resources.files("raybs") / "datasets" / "mnist.npz"))
-    source = Path(name)
-    if source.suffix != ".npz":
-        raise ValueError(
-            f"dataset {name!r} is unknown; use 'mnist' or the path of an .npz file."
-        )
-    if not source.is_file():
-        raise ValueError(f"dataset {name!r}: there is no such file.")
-    return source
-
-
-def _not_a_dataset(name: str, error: Exception) -> str:
-    return (
-        f"dataset {name!r} cannot be read ({error}); "
-        f"an .npz with the arrays {', '.join(PARTS)} is needed."
     )
 
 

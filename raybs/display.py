@@ -106,6 +106,8 @@ class Display:
                 self._say("failed", f"{name}: {event.message}", "red")
         elif event.kind == "diverged":
             self._say("diverged", name, "yellow")
+        elif event.kind == "reached":
+            self._plain_line(event)
         elif event.kind == "restarted":
             self._say("starting again", f"{name}: {event.message}", "yellow")
 
@@ -190,7 +192,7 @@ class Display:
         if self.console.is_terminal:
             return
         piece = self.plan.pieces[event.index]
-        rare = event.kind == "finished" and isinstance(piece, Stretch)
+        rare = event.kind in ("finished", "reached") and isinstance(piece, Stretch)
         all_done = len(self.done) == len(self.plan.pieces) and not self.running
         if now - self.line_at < PLAIN_SECONDS and not rare and not all_done:
             return
@@ -202,6 +204,8 @@ class Display:
             what = f"epoch {event.epoch} of {last}"
             if event.kind == "finished":
                 what = f"epoch {piece.stop} of {last}, finished"
+            elif event.kind == "reached":
+                what = "has reached what it trained for"
             elif event.test_accuracy is not None:
                 what += f", test accuracy {100 * event.test_accuracy:.2f} %"
         done = f"{fraction:4.0%}, {counts}"

@@ -12,21 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raybs.config import (
-    MAX_EPOCHS,
-    TRAINER_VERSION,
-    TrainConfig,
-    TrainSweep,
-    any_of,
-    canonical,
-    hash_of,
-    is_integer,
-    is_number,
-    plain,
-    raise_all,
-    state_keys,
-    to_tuples,
-)
+from raybs.checks import any_of, is_integer, is_number, plain, raise_all, to_tuples
+from raybs.config import MAX_EPOCHS, TrainConfig, TrainSweep, canonical
+from raybs.paths import TRAINER_VERSION, hash_of, state_keys
 
 DRAWS_VERSION = 1
 """Raised whenever the same draw gives other numbers; it is part of every cell's key."""

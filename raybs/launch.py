@@ -30,11 +30,15 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One epoch of a pack: test accuracies by stretch, and who diverged."""
+    """One epoch of a pack: test accuracies by stretch; who diverged, who is done.
+
+    Those in `reached` have met what ends their trials.
+    """
 
     epoch: int
     test_accuracy: dict[int, float]
     diverged: list[int]
+    reached: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +53,9 @@ class Drawn:
 class Event:
     """What happened to a piece of work, by its index in `Plan.pieces`.
 
-    `kind` is "started", "epoch", "finished", "diverged", "skipped" (behind a diverged
-    one), "restarted" or "failed"; of chunks "started", "finished" (then with
-    `drawn`) or "failed".
+    `kind` is "started", "epoch", "finished", "diverged", "reached" (what ends its
+    trial), "skipped" (behind one of these two), "restarted" or "failed"; of chunks
+    "started", "finished" (then with `drawn`) or "failed".
     """
 
     kind: str
@@ -92,7 +96,7 @@ class Pack:
         self.frontier = frontier
         self.indices = list(indices)
         self.on_event = on_event
-        self.diverged: set[int] = set()
+        self.ended: dict[int, str] = {}  # before their last epoch: why
         self.stretches = [frontier.plan.stretches[index] for index in indices]
 
     def start(self) -> None:
@@ -103,7 +107,7 @@ class Pack:
     def report(self, report: Report) -> None:
         """Pass on one epoch."""
         for position, index in enumerate(self.indices):
-            if index not in self.diverged:
+            if index not in self.ended:
                 accuracy = report.test_accuracy.get(position)
                 self.on_event(
                     Event(
@@ -113,36 +117,41 @@ class Pack:
                         test_accuracy=accuracy,
                     )
                 )
-        self.diverged |= {self.indices[position] for position in report.diverged}
+        ended = {"diverged": report.diverged, "reached": report.reached}
+        for kind, positions in ended.items():
+            self.ended |= {self.indices[position]: kind for position in positions}
 
     def finish(self) -> None:
         """Free what waited for these stretches."""
-        self._end_diverged()
+        self._end_early()
         for index in self.indices:
             self.on_event(Event(kind="finished", index=index))
             self.frontier.finish(index)
 
     def restart(self, message: str) -> None:
         """Put the stretches back, to start again from what was saved."""
-        self._end_diverged()
+        self._end_early()
         for index in self.indices:
             self.on_event(Event(kind="restarted", index=index, message=message))
             self.frontier.offer(index)
 
     def fail(self, message: str) -> None:
         """Give up these stretches and all that would start where they end."""
-        self._end_diverged()
+        self._end_early()
         for index in self.indices:
             self.on_event(Event(kind="failed", index=index, message=message))
             for child in self.frontier.drop(index):
                 why = "it starts from a state that could not be trained"
                 self.on_event(Event(kind="failed", index=child, message=why))
 
-    def _end_diverged(self) -> None:
-        """Take out the stretches that diverged: their paths end there."""
-        for index in sorted(self.diverged):
+    def _end_early(self) -> None:
+        """Take out the stretches that diverged or reached their goal: paths end there.
+
+        Others may want what lies behind a goal: another round of planning gives it.
+        """
+        for index, kind in sorted(self.ended.items()):
             self.indices.remove(index)
-            self.on_event(Event(kind="diverged", index=index))
+            self.on_event(Event(kind=kind, index=index))
             for child in self.frontier.drop(index):
                 self.on_event(Event(kind="skipped", index=child))
-        self.diverged.clear()
+        self.ended.clear()

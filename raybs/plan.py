@@ -4,6 +4,7 @@ No Ray and no torch: a plan is a function of configs and of what the store holds
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,17 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from raybs.chunks import Chunk
-from raybs.config import (
-    Phase,
-    TrainConfig,
-    TrainSweep,
-    label,
-    path,
-    state_keys,
-)
+from raybs.config import UNTIL, Phase, TrainConfig, TrainSweep, is_met, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
+from raybs.paths import path, resolved, state_keys
 from raybs.records import from_json
 from raybs.schemas import ROW_BYTES
 
@@ -36,12 +33,18 @@ _ANY_PHASE = Phase(batch_size=1, learning_rate=1.0, epochs=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One trial as asked for: its config, the keys of its states, the rows wanted."""
+    """One trial as asked for: its config, resolved, its keys, and the rows wanted.
+
+    It may end before its last epoch, at the first row that meets `until`; `stop` is the
+    epoch of that row, where it is stored.
+    """
 
     config: TrainConfig
     info: DatasetInfo
     keys: list[str]
     measured: list[int]
+    until: Mapping[str, float] = field(default_factory=dict)
+    stop: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +53,10 @@ class Stretch:
 
     `measure` are the epochs whose rows are missing (`start` itself may be one), `keep`
     the epochs whose states stay; with `goes_on` a single stretch follows, which needs
-    the last state for a while. `parent` is the index in the plan of the stretch that
-    ends where this one starts. `seconds` is its estimated cost, `remaining` that of the
-    longest chain of stretches that starts with it.
+    the last state for a while. A measured row that meets `until` ends it, and all that
+    follows it. `parent` is the index in the plan of the stretch that ends where this
+    one starts. `seconds` is its estimated cost, `remaining` that of the longest chain
+    of stretches that starts with it.
     """
 
     config: TrainConfig
@@ -65,6 +69,7 @@ class Stretch:
     parent: int | None
     seconds: float
     remaining: float = 0.0
+    until: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> list[str]:
@@ -90,7 +95,8 @@ class Stretch:
     def shape(self) -> tuple[Any, ...]:
         """Equal for stretches that can be trained side by side as replicas."""
         setup = replace(self.config, phases=(_ANY_PHASE,), seed=0)
-        sizes = tuple(size for size, _ in path(self.config)[self.start : self.stop])
+        epochs = path(self.config)[self.start : self.stop]
+        sizes = tuple((epoch.batch_size, epoch.samples) for epoch in epochs)
         return (setup, self.start, sizes)
 
 
@@ -155,8 +161,9 @@ def requests(
         ValueError: A dataset is unknown, or a batch size exceeds its training samples.
     """
     found = []
-    for config in sweep.configs:
-        info = describe(config.dataset)
+    for given in sweep.configs:
+        info = describe(given.dataset)
+        config = resolved(given, info.num_samples)
         for i, phase in enumerate(config.phases):
             if phase.batch_size > info.num_samples:
                 raise ValueError(
@@ -165,9 +172,33 @@ def requests(
                     f"{info.num_samples}."
                 )
         keys = state_keys(config, info.fingerprint)
-        measured = sweep.measured(config)
-        found.append(Request(config=config, info=info, keys=keys, measured=measured))
+        found.append(
+            Request(
+                config=config,
+                info=info,
+                keys=keys,
+                measured=sweep.measured(config),
+                until=sweep.until,
+            )
+        )
     return found
+
+
+def with_stops(asked: Sequence[Request], rows: pa.Table) -> list[Request]:
+    """Return `asked`, with where `rows` (stored ones) say that trials have ended."""
+    if not any(request.until for request in asked):
+        return list(asked)
+    names = [name for name in UNTIL if name != "seconds"] + ["training_seconds"]
+    found = rows.select(["state_key", *names]).to_pylist()
+    by_key = {row["state_key"]: row for row in found}
+
+    def stop(request: Request) -> int | None:
+        stored = ((k, by_key.get(request.keys[k])) for k in request.measured)
+        return next(
+            (k for k, row in stored if row and is_met(request.until, row)), None
+        )
+
+    return [replace(r, stop=stop(r)) if r.until else r for r in asked]
 
 
 def make_plan(
@@ -192,11 +223,13 @@ def make_plan(
     at_start: dict[str, tuple[Request, int]] = {}  # rows of states that are stored
     ends: set[str] = set()
     diverged = {key for key, status in rows.items() if status == "diverged"}
-    for request in asked:
+    # First those that go all the way: what stops early owns what it shares with none.
+    for request in sorted(asked, key=lambda request: bool(request.until)):
         keys = request.keys
-        last = len(keys) - 1
+        last = len(keys) - 1 if request.stop is None else request.stop
         if diverged:
-            last = next((k for k, key in enumerate(keys) if key in diverged), last)
+            ended = (k for k, key in enumerate(keys[: last + 1]) if key in diverged)
+            last = next(ended, last)
         wanted = [k for k in request.measured if k <= last and keys[k] not in rows]
         missing.update(keys[k] for k in wanted)
         ends.add(keys[-1])
@@ -281,7 +314,7 @@ class Frontier:
         return sum(map(len, self.ready.values()))
 
     def _best(self, stretch: Stretch) -> int:
-        batch_size = path(stretch.config)[stretch.stop - 1][0]
+        batch_size = path(stretch.config)[stretch.stop - 1].batch_size
         share = -(-self.num_ready // self.num_workers)
         return min(self.plan.speed.num_replicas(batch_size), share)
 
@@ -389,6 +422,7 @@ def _cut(
             parent=parent,
             seconds=seconds[index],
             remaining=remaining[index],
+            until=request.until,
         )
         for index, (request, start, stop, parent) in enumerate(pieces)
     ]
@@ -397,16 +431,19 @@ def _cut(
 def _breaks(branch: _Branch, longest: float, speed: Speed) -> list[int]:
     """Return the epochs after which another worker may go on."""
     config, info = branch.request.config, branch.request.info
-    epochs = path(config)
+    epochs = path(config)[: branch.stop]
     cost = {
-        size: epoch_seconds(config, size, info, speed)
+        epoch: epoch_seconds(config, epoch, info, speed)
         + measuring_seconds(config, info, speed)
-        for size in {phase.batch_size for phase in config.phases}
+        for epoch in set(epochs)
     }
-    left = sum(cost[size] for size, _ in epochs[branch.start : branch.stop])
+    left = sum(cost[epoch] for epoch in epochs[branch.start :])
+    left = min(left, 2 * branch.request.until.get("seconds", math.inf))
     breaks, seconds = [], 0.0
     for epoch in range(branch.start + 1, branch.stop):
-        seconds += cost[epochs[epoch - 1][0]]
+        seconds += cost[epochs[epoch - 1]]
+        if left < 0:
+            break
         # Shorter towards the end of a path: there workers run out of work.
         if seconds >= min(longest, max(left / 3, longest / 4)):
             breaks.append(epoch)
@@ -418,7 +455,20 @@ def _breaks(branch: _Branch, longest: float, speed: Speed) -> list[int]:
 def _seconds(
     request: Request, start: int, stop: int, num_measured: int, speed: Speed
 ) -> float:
+    """Estimate what epochs start + 1 to stop cost, of which some are measured."""
     config, info = request.config, request.info
-    sizes = Counter(size for size, _ in path(config)[start:stop])
-    training = sum(n * epoch_seconds(config, b, info, speed) for b, n in sizes.items())
-    return training + num_measured * measuring_seconds(config, info, speed)
+
+    def training(start: int, stop: int) -> float:
+        epochs = Counter(path(config)[start:stop])
+        return sum(
+            num * epoch_seconds(config, epoch, info, speed)
+            for epoch, num in epochs.items()
+        )
+
+    seconds = training(start, stop)
+    measuring = num_measured * measuring_seconds(config, info, speed)
+    if seconds and (most := request.until.get("seconds")):
+        left = max(most - training(0, start), 0.0)
+        part = min(left / seconds, 1.0)
+        return part * (seconds + measuring)
+    return seconds + measuring

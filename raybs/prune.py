@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import state_keys, with_seeds
+from raybs.config import with_seeds
 from raybs.data import describe
+from raybs.paths import state_keys
 from raybs.records import record_from_json
 from raybs.store import Store
 

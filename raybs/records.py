@@ -39,6 +39,7 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
             configs=tuple(from_json(config) for config in value["configs"]),
             evaluate_every=value["evaluate_every"],
             last_epochs=value["last_epochs"],
+            until=value.get("until", {}),
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a sweep: {error}") from None
@@ -47,8 +48,9 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
 def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     """Read what a results folder records of a sweep: the sweep, and the other entries.
 
-    These are title, trainer_version, fingerprints (by dataset) and failed (messages by
-    the key of the state, or of the cell, that was not reached).
+    These are title, trainer_version, fingerprints and num_samples (by dataset; an older
+    raybs recorded no num_samples), and failed (messages by the key of the state, or of
+    the cell, that was not reached).
 
     Raises:
         ValueError: It is not as `python -m raybs.sweep` writes it.
@@ -58,7 +60,8 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     sweep = sweep_from_json(value)
     names = ("title", "trainer_version", "fingerprints", "failed")
     entries = {name: value[name] for name in names}
-    for entry in ("fingerprints", "failed"):
+    entries["num_samples"] = value.get("num_samples", {})
+    for entry in ("fingerprints", "failed", "num_samples"):
         if not isinstance(entries[entry], dict):
             raise ValueError(f"{entry}: {entries[entry]!r}")
     for config in sweep.configs:

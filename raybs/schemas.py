@@ -20,6 +20,7 @@ ROW_SCHEMA = pa.schema(
         ("layer_distance", pa.list_(pa.float64())),
         ("cosine_to_init", pa.list_(pa.float64())),
         ("seconds", pa.float64()),
+        ("training_seconds", pa.float64()),
         ("device", pa.string()),
         ("num_threads", pa.int32()),
         ("num_replicas", pa.int32()),

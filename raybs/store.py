@@ -130,13 +130,18 @@ class Store:
         self._compact("draws", lambda: fold(self.read_chunks()))
 
     def write_state(
-        self, key: str, tensors: Tensors, metadata: Mapping[str, int], *, rolling: bool
+        self,
+        key: str,
+        tensors: Tensors,
+        metadata: Mapping[str, float],
+        *,
+        rolling: bool,
     ) -> str:
         """Write a state and return its path; a `rolling` one makes way for the next."""
         folder = "rolling" if rolling else "states"
         return self._write_tensors(folder, key, tensors, metadata)
 
-    def read_state(self, key: str) -> tuple[Tensors, dict[str, int]] | None:
+    def read_state(self, key: str) -> tuple[Tensors, dict[str, Any]] | None:
         """Return tensors and metadata of a state, or None if no sound file holds it."""
         for path in self.state_files().get(key, []):
             state = self._read_checked(path, _parse_tensors)
@@ -242,7 +247,7 @@ class Store:
     ) -> str:
         import safetensors.numpy
 
-        # One entry: the library writes several in a random order, and equal states
+        # One entry: the library writes several in a random order, and equal content
         # should be equal files.
         content = safetensors.numpy.save(tensors, {"raybs": json.dumps(metadata)})
         path = f"{folder}/{key}-{_digest(content)}.safetensors"
@@ -265,7 +270,11 @@ class Store:
             # Not pq.read_table, which imports pandas: 0.3 s of every start.
             file = pq.ParquetFile(io.BytesIO(content))
             table = file.read(columns=schema.names)
-            return table.cast(schema)
+            # Those that an older raybs did not write.
+            for name in set(schema.names) - set(table.column_names):
+                nulls = pa.nulls(len(table), schema.field(name).type)
+                table = table.append_column(name, nulls)
+            return table.select(schema.names).cast(schema)
 
         found: list[pa.Table | None] = [None]
         for _ in range(5):

@@ -1,7 +1,7 @@
 """The only training loop: a state, the epochs of a path, rows after each epoch."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raybs.config import TrainConfig, path
+from raybs.config import TrainConfig
 from raybs.data import Dataset
 from raybs.measure import measure
 from raybs.model import (
@@ -18,6 +18,7 @@ from raybs.model import (
     generator,
     init_state,
 )
+from raybs.paths import Epoch, num_steps, path
 from raybs.step import Step, make_step, samples_per_call
 
 
@@ -26,13 +27,15 @@ class Progress:
     """One epoch done: the state, and a row per replica, None where not measured.
 
     `configs` are those of the replicas that `rows` is about. A replica whose row says
-    "diverged" is gone from the next epoch on.
+    "diverged", or ends its trial, is gone from the next epoch on. `seconds` are of
+    training and measuring, `training_seconds` of training alone.
     """
 
     configs: tuple[TrainConfig, ...]
     state: State
     rows: list[dict[str, Any] | None]
     seconds: float
+    training_seconds: float
 
 
 @torch.no_grad()
@@ -43,13 +46,15 @@ def train(
     state: State | None = None,
     stop: int,
     measured: AbstractSet[int],
+    ends: Callable[[TrainConfig, dict[str, Any]], bool] = lambda config, row: False,
 ) -> Iterator[Progress]:
     """Carry `state` along the paths of `configs` to epoch `stop`.
 
     Trains R replicas on the device of `data`, one per config: equal but for seed and
     learning rates. `state` (None: init) holds R replicas after some epoch; it is
-    changed in place. Yields after every epoch, and once before the first if the start
-    is in `measured`.
+    changed in place; all configs are resolved. Yields after every epoch, and once
+    before the first if the start is in `measured`. `ends` tells, after the row was
+    yielded, whether its trial goes no further.
 
     Raises:
         ValueError: A batch size exceeds the number of training samples.
@@ -68,21 +73,31 @@ def train(
     step = make_step(configs, state)
     paths = [path(config) for config in configs]
     last = time.perf_counter()
+    alive = list(range(len(configs)))
     if state.epoch in measured:
         rows: list[dict[str, Any] | None] = list(measure(state, init, data))
-        yield _progress(configs, state, rows, last)
+        yield _progress(configs, state, rows, last, 0.0)
+        alive = _alive(configs, rows, ends)
     while state.epoch < stop:
+        if not alive:
+            return
+        if len(alive) < len(configs):
+            configs = tuple(configs[i] for i in alive)
+            paths = [paths[i] for i in alive]
+            state, init = select(state, alive), select(init, alive)
+            step = make_step(configs, state)
         last = time.perf_counter()
-        batch_size = paths[0][state.epoch][0]
-        if batch_size > data.num_samples:
+        epoch = paths[0][state.epoch]
+        if epoch.batch_size > data.num_samples:
             raise ValueError(
-                f"batch_size={batch_size} exceeds the {data.num_samples} samples."
+                f"batch_size={epoch.batch_size} exceeds the {data.num_samples} samples."
             )
-        rates = [epochs[state.epoch][1] for epochs in paths]
+        rates = [epochs[state.epoch].learning_rate for epochs in paths]
         seeds = [config.seed for config in configs]
-        at_once = samples_per_call(configs[0], batch_size)
-        state = train_epoch(state, data, step, batch_size, rates, seeds, at_once)
+        at_once = samples_per_call(configs[0], epoch.batch_size)
+        state = train_epoch(state, data, step, epoch, rates, seeds, at_once)
         finite = _finite(state)
+        training_seconds = time.perf_counter() - last
         if state.epoch in measured or not all(finite):
             rows = list(measure(state, init, data))
             for row, good in zip(rows, finite, strict=True):
@@ -93,45 +108,38 @@ def train(
                 rows = [None if good else row for row, good in pairs]
         else:
             rows = [None] * len(configs)
-        yield _progress(configs, state, rows, last)
-        alive = [
-            i for i, row in enumerate(rows) if not row or row["status"] != "diverged"
-        ]
-        if not alive:
-            return
-        if len(alive) < len(configs):
-            configs = tuple(configs[i] for i in alive)
-            paths = [paths[i] for i in alive]
-            state, init = select(state, alive), select(init, alive)
-            step = make_step(configs, state)
+        yield _progress(configs, state, rows, last, training_seconds)
+        alive = _alive(configs, rows, ends)
 
 
 def train_epoch(
     state: State,
     data: Dataset,
     step: Step,
-    batch_size: int,
+    epoch: Epoch,
     learning_rates: Sequence[float],
     seeds: Sequence[int],
     at_once: int,
 ) -> State:
-    """Step once through all training samples, in the order of (seed, epoch).
+    """Step once through the training samples, in the order of (seed, its number).
 
     The order does not depend on the batch size, so that configs compare as pairs; it
     comes from no generator carried along, so that any epoch can be trained again alone.
     `step` gets `at_once` samples at a time.
     """
-    num_samples, epoch = data.num_samples, state.epoch + 1
+    number, num_samples = state.epoch + 1, epoch.samples or data.num_samples
     orders = [
-        torch.from_numpy(generator(seed, ORDER_STREAM, epoch).permutation(num_samples))
+        torch.from_numpy(
+            generator(seed, ORDER_STREAM, number).permutation(data.num_samples)
+        )
         for seed in seeds
     ]
-    order = torch.stack(orders).to(data.train_images.device)
-    take_steps(data, order, step, batch_size, learning_rates, at_once)
+    order = torch.stack(orders)[:, :num_samples].to(data.train_images.device)
+    take_steps(data, order, step, epoch.batch_size, learning_rates, at_once)
     return replace(
         state,
-        epoch=epoch,
-        step=state.step + -(-num_samples // batch_size),
+        epoch=number,
+        step=state.step + num_steps(epoch, data.num_samples),
         samples_seen=state.samples_seen + num_samples,
     )
 
@@ -175,6 +183,25 @@ def _progress(
     state: State,
     rows: list[dict[str, Any] | None],
     since: float,
+    training_seconds: float,
 ) -> Progress:
-    seconds = time.perf_counter() - since
-    return Progress(configs=configs, state=state, rows=rows, seconds=seconds)
+    return Progress(
+        configs=configs,
+        state=state,
+        rows=rows,
+        seconds=time.perf_counter() - since,
+        training_seconds=training_seconds,
+    )
+
+
+def _alive(
+    configs: Sequence[TrainConfig],
+    rows: Sequence[dict[str, Any] | None],
+    ends: Callable[[TrainConfig, dict[str, Any]], bool],
+) -> list[int]:
+    """Return the replicas that go on."""
+    return [
+        i
+        for i, (config, row) in enumerate(zip(configs, rows, strict=True))
+        if not row or not (row["status"] == "diverged" or ends(config, row))
+    ]

@@ -1,5 +1,6 @@
 """What a worker does: carry stretches from stored states to stored rows and states."""
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from raybs.config import TrainConfig
+from raybs.config import TrainConfig, is_met
 from raybs.data import Dataset
 from raybs.launch import Report
 from raybs.model import State, moment_names
 from raybs.plan import Stretch
 from raybs.store import Store, Tensors
 from raybs.train import Progress, train
+
+COUNTERS = ("epoch", "step", "samples_seen")
+"""Of a state; all its replicas share them."""
 
 SAVE_SECONDS = 30.0
 """Training time between two saved states: what a crash repeats at most, plus an
@@ -47,15 +51,20 @@ def carry(
     device = data.train_images.device.type
     files = store.state_files()
     missing = _missing_epochs(stretches, store, files)
-    state = _deepest_state(stretches, store, device, files, missing)
+    # Seconds of training since init, by stretch.
+    state, trained = _deepest_state(stretches, store, device, files, missing)
     if state and state.epoch == stretches[0].start:
-        _keep_start(stretches, store, state, files)
+        _keep_start(stretches, store, state, trained, files)
     indices = {stretch.config: index for index, stretch in enumerate(stretches)}
     pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
     start = state.epoch if state else 0
     progress: Progress | None = None
     seconds = 0.0  # since the last row
     saved_at = time.monotonic()
+
+    def ends(config: TrainConfig, row: dict[str, Any]) -> bool:
+        stretch = stretches[indices[config]]
+        return row["epoch"] in stretch.measure and is_met(stretch.until, row)
 
     def save() -> None:
         for rows in pending.values():
@@ -69,7 +78,8 @@ def carry(
             diverged = row is not None and row["status"] == "diverged"
             kept, written = epoch in stretch.keep, []
             if not diverged and (kept or epoch < stretch.stop or stretch.goes_on):
-                key, named = stretch.keys[epoch], to_tensors(progress.state, replica)
+                named = to_tensors(progress.state, replica, trained[indices[config]])
+                key = stretch.keys[epoch]
                 written.append(store.write_state(key, *named, rolling=not kept))
             # The state saved to go on from half-way makes room for this one.
             first = stretch.start + (stretch.start in stretch.keep)
@@ -84,15 +94,18 @@ def carry(
             state=state,
             stop=stretches[0].stop,
             measured=missing,
+            ends=ends,
         ):
             epoch = progress.state.epoch
             seconds += progress.seconds / len(progress.configs)
-            report = Report(epoch=epoch, test_accuracy={}, diverged=[])
+            report = Report(epoch=epoch, test_accuracy={}, diverged=[], reached=[])
             for config, row in zip(progress.configs, progress.rows, strict=True):
                 index = indices[config]
                 stretch = stretches[index]
                 diverged = row is not None and row["status"] == "diverged"
+                trained[index] += progress.training_seconds / len(progress.configs)
                 if row is not None and (diverged or epoch in stretch.measure):
+                    row["training_seconds"] = trained[index]
                     extras = {
                         "state_key": stretch.keys[epoch],
                         "seconds": seconds,
@@ -105,11 +118,14 @@ def carry(
                     report.test_accuracy[index] = row["test_accuracy"]
                 if diverged:
                     report.diverged.append(index)
+                elif row is not None and ends(config, row):
+                    report.reached.append(index)
             if any(progress.rows):
                 seconds = 0.0
             due = time.monotonic() - saved_at > save_seconds
             kept = any(epoch in stretch.keep for stretch in stretches)
-            if due or kept or report.diverged or epoch == stretches[0].stop:
+            some_end = report.diverged or report.reached
+            if due or kept or some_end or epoch == stretches[0].stop:
                 save()
                 saved_at = time.monotonic()
             yield report
@@ -122,6 +138,7 @@ def _keep_start(
     stretches: Sequence[Stretch],
     store: Store,
     state: State,
+    trained: Sequence[float],
     files: Mapping[str, list[str]],
 ) -> None:
     """Make the state to start from one that stays, where others start from it too."""
@@ -129,10 +146,13 @@ def _keep_start(
         key = stretch.keys[state.epoch]
         stays = any(path.startswith("states") for path in files[key])
         if state.epoch in stretch.keep and not stays:
-            store.write_state(key, *to_tensors(state, replica), rolling=False)
+            named = to_tensors(state, replica, trained[replica])
+            store.write_state(key, *named, rolling=False)
 
 
-def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, int]]:
+def to_tensors(
+    state: State, replica: int, training_seconds: float = math.nan
+) -> tuple[Tensors, dict[str, Any]]:
     """Return one replica of `state` as named arrays, and its counters."""
     groups = {"weights": state.weights, "biases": state.biases, **state.moments}
     tensors = {
@@ -140,13 +160,13 @@ def to_tensors(state: State, replica: int) -> tuple[Tensors, dict[str, int]]:
         for name, group in groups.items()
         for index, tensor in enumerate(group)
     }
-    counters = ("epoch", "step", "samples_seen")
-    return tensors, {name: getattr(state, name) for name in counters}
+    counters = {name: getattr(state, name) for name in COUNTERS}
+    return tensors, counters | {"training_seconds": training_seconds}
 
 
 def from_tensors(
     configs: Sequence[TrainConfig],
-    stored: Sequence[tuple[Tensors, dict[str, int]]],
+    stored: Sequence[tuple[Tensors, Mapping[str, Any]]],
     device: str,
 ) -> State:
     """Stack what `to_tensors` gave into a state of one replica per config."""
@@ -164,7 +184,7 @@ def from_tensors(
         weights=group("weights", num_layers),
         biases=group("biases", num_layers),
         moments={name: group(name, 2 * num_layers) for name in moments},
-        **metadata,
+        **{name: metadata[name] for name in COUNTERS},
     )
 
 
@@ -186,19 +206,23 @@ def _deepest_state(
     device: str,
     files: Mapping[str, Any],
     missing: frozenset[int],
-) -> State | None:
+) -> tuple[State | None, list[float]]:
     """Read where to go on: the deepest stored state before the first missing row.
 
     That is `start`, or further on when a worker was here since the plan was made, or
-    nearer to init (None) when a state file turns out to be corrupt.
+    nearer to init (None) when a state file turns out to be corrupt. With the seconds of
+    training up to there, by stretch.
     """
     for epoch in range(min(missing, default=stretches[0].stop), 0, -1):
         if all(stretch.keys[epoch] in files for stretch in stretches):
             found = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
             sound = [state for state in found if state is not None]
             if len(sound) == len(stretches):
-                return from_tensors([s.config for s in stretches], sound, device)
-    return None
+                state = from_tensors([s.config for s in stretches], sound, device)
+                # An older raybs did not say: NaN, which meets no limit.
+                seconds = [head.get("training_seconds", math.nan) for _, head in sound]
+                return state, seconds
+    return None, [0.0] * len(stretches)
 
 
 def device_name(device: str) -> str:

@@ -77,7 +77,8 @@ def numbers(store: Store) -> list[dict[str, object]]:
 
     NaN, which equals nothing, becomes "nan": everything else must be equal to the bit.
     """
-    rows = store.read_rows().drop_columns(["seconds", "num_replicas"]).to_pylist()
+    timed = ["seconds", "training_seconds", "num_replicas"]
+    rows = store.read_rows().drop_columns(timed).to_pylist()
     for row in rows:
         row.update({name: "nan" for name, value in row.items() if value != value})
         row.update({name: str(v) for name, v in row.items() if isinstance(v, list)})

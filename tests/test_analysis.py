@@ -18,13 +18,8 @@ from analysis.figures import figures
 from analysis.theme import color_of, save
 from benchmarks.schedule import training_sweeps
 from raybs.catalog import find_sweep
-from raybs.config import (
-    TRAINER_VERSION,
-    TrainSweep,
-    label,
-    state_keys,
-    with_seeds,
-)
+from raybs.config import TrainSweep, label, with_seeds
+from raybs.paths import TRAINER_VERSION, state_keys
 from raybs.store import Store
 
 COSINES = [0.9, 0.8, 0.7]

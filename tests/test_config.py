@@ -13,11 +13,10 @@ from raybs.config import (
     TrainSweep,
     canonical,
     label,
-    path,
-    state_keys,
     truncated,
     with_seeds,
 )
+from raybs.paths import path, state_keys
 from raybs.records import from_json, sweep_from_json
 
 phases = st.builds(
@@ -54,7 +53,7 @@ def test_epochs_of_deferred_updates_have_names_of_their_own(monkeypatch):
     keys = state_keys(config, "data")
     momentum = replace(config, momentum=0.9)
     with_momentum = state_keys(momentum, "data")
-    monkeypatch.setattr("raybs.config.DEFERRED_BATCH_SIZE", 0)
+    monkeypatch.setattr("raybs.paths.DEFERRED_BATCH_SIZE", 0)
     before = state_keys(config, "data")
     assert before[:2] == keys[:2]  # of before there was deferring, and valid
     assert before[2] != keys[2]
@@ -208,8 +207,8 @@ def test_truncating_cuts_every_phase_and_joins_what_becomes_equal():
     )
     cut = truncated(sweep, 2)
     assert [path(config) for config in cut.configs] == [
-        [(64, 0.1)] * 2,
-        [(64, 0.1)] * 4,
+        [(64, 0.1, 0)] * 2,
+        [(64, 0.1, 0)] * 4,
     ]
 
 

@@ -7,6 +7,7 @@ from raybs import probe
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.cost import Speed, epoch_seconds, measuring_seconds, speed_from_json
 from raybs.data import DatasetInfo
+from raybs.paths import Epoch
 from raybs.plan import Frontier, make_plan, requests
 
 SPEED = Speed(
@@ -26,9 +27,9 @@ def config(batch_size=64, **fields):
 
 def test_the_article_network_costs_what_was_measured():
     # Weights without their biases are the reference: 2058 of 1,863,690 more.
-    seconds = epoch_seconds(config(), 64, INFO, SPEED)
+    seconds = epoch_seconds(config(), Epoch(64, 0.1), INFO, SPEED)
     assert seconds == pytest.approx(938 * 0.008, rel=0.002)
-    adam = epoch_seconds(config(optimizer="adam"), 64, INFO, SPEED)
+    adam = epoch_seconds(config(optimizer="adam"), Epoch(64, 0.1), INFO, SPEED)
     assert adam == pytest.approx(938 * 0.010, rel=0.002)
     measuring = measuring_seconds(config(), INFO, SPEED)
     assert measuring == pytest.approx(70000 * 50e-6, rel=0.002)
@@ -36,7 +37,7 @@ def test_the_article_network_costs_what_was_measured():
 
 def test_costs_between_and_beyond_what_was_measured():
     steps = {
-        size: epoch_seconds(config(), size, INFO, SPEED) / -(-60000 // size)
+        size: epoch_seconds(config(), Epoch(size, 0.1), INFO, SPEED) / -(-60000 // size)
         for size in (1, 8, 64, 256, 1024, 2048)
     }
     assert list(steps.values()) == sorted(steps.values())
@@ -45,7 +46,7 @@ def test_costs_between_and_beyond_what_was_measured():
 
 
 def test_a_tiny_network_costs_its_overhead_alone():
-    tiny = epoch_seconds(config(hidden=(1,)), 64, INFO, SPEED)
+    tiny = epoch_seconds(config(hidden=(1,)), Epoch(64, 0.1), INFO, SPEED)
     assert tiny == pytest.approx(938 * 0.0001, rel=0.05)
 
 

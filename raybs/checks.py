@@ -1,0 +1,43 @@
+"""Checks of what users give: small helpers that the dataclasses here share."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+
+def any_of(values: Iterable[object]) -> str:
+    """Join as in 'sgd, adam or adamw'."""
+    *most, last = map(str, values)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def to_tuples(self: object, *names: str) -> list[str]:
+    """Make fields tuples; return what is wrong with those that are no sequences."""
+    problems = []
+    for name in names:
+        value = getattr(self, name)
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            problems.append(f"{name}={value!r}; use a tuple or a list")
+        else:
+            object.__setattr__(self, name, tuple(value))
+    return problems
+
+
+def is_integer(value: object) -> bool:
+    """Tell whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether it is a finite number."""
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def plain(value: object) -> object:
+    """Turn NumPy's scalars, as of a range or a logspace, into Python's."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def raise_all(what: str, problems: list[str]) -> None:
+    """Raise one ValueError that lists all `problems`, if there are any."""
+    if problems:
+        raise ValueError(f"{what}: " + "; and ".join(problems) + ".")
