@@ -98,7 +98,7 @@ def load(results: str | Store) -> Frames:
                     "status": "failed" if failed else status,
                     "message": failed[0] if failed else "",
                     "last_epochs": sweep.last_epochs,
-                    **_config_columns(config),
+                    **_config_columns(whole),
                     "results": store.uri,
                 }
             )

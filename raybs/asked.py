@@ -1,5 +1,6 @@
 """What a command asks for: sweeps as its options change them, planned and recorded."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,6 +15,9 @@ from raybs.paths import TRAINER_VERSION, resolved
 from raybs.plan import Plan, Request, make_plan, requests, with_stops
 from raybs.records import Sweep
 from raybs.store import Store
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""Of sweeps: it names files and folders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,27 +56,42 @@ def find(names: Sequence[str], changes: Changes | None = None) -> list[Asked]:
     changes = changes or Changes()
     asked: dict[str, Asked] = {}
     for given in dict.fromkeys(names):
-        name, title, sweep = find_sweep(given)
-        if isinstance(sweep, GradientSweep):
-            sweep = _change_draws(sweep, changes)
-            if changes.draws.get("frozen"):  # beside the other, not in its place
-                name, title = f"{name}_frozen", f"{title} (weights held still)"
-        else:
-            sweep = _change_training(sweep, changes)
-            if changes.seeds:
-                sweep = with_seeds(sweep, changes.seeds)
-        if name in asked:
-            raise ValueError(f"Two sweeps are named '{name}': give one another name.")
-        asked[name] = Asked(
-            name=name,
-            title=title,
-            sweep=sweep,
-            requests=requests(sweep.training, describe),
-            wanted=_wanted(sweep),
-            keep_gradients=changes.keep_gradients,
-        )
-    _check_options(list(asked.values()), changes)
+        item = ask(*find_sweep(given), changes)
+        if item.name in asked:
+            raise ValueError(
+                f"Two sweeps are named '{item.name}': give one another name."
+            )
+        asked[item.name] = item
+    check_options(list(asked.values()), changes)
     return list(asked.values())
+
+
+def ask(name: str, title: str, sweep: Sweep, changes: Changes) -> Asked:
+    """Return what `sweep` asks for with `changes`.
+
+    Raises:
+        ValueError: Its configs or a change of it are not as they must be.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be a sweep's name; use letters, digits, '_', '-' and '.'."
+        )
+    if isinstance(sweep, GradientSweep):
+        sweep = _change_draws(sweep, changes)
+        if changes.draws.get("frozen"):  # beside the other, not in its place
+            name, title = f"{name}_frozen", f"{title} (weights held still)"
+    else:
+        sweep = _change_training(sweep, changes)
+        if changes.seeds:
+            sweep = with_seeds(sweep, changes.seeds)
+    return Asked(
+        name=name,
+        title=title,
+        sweep=sweep,
+        requests=requests(sweep.training, describe),
+        wanted=_wanted(sweep),
+        keep_gradients=changes.keep_gradients,
+    )
 
 
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
@@ -142,7 +161,7 @@ def _change_draws(sweep: GradientSweep, changes: Changes) -> GradientSweep:
     return replace(sweep, **fields)
 
 
-def _check_options(asked: Sequence[Asked], changes: Changes) -> None:
+def check_options(asked: Sequence[Asked], changes: Changes) -> None:
     """Refuse changes that would change none of the sweeps."""
     kinds = {type(item.sweep) for item in asked}
     if (changes.draws or changes.keep_gradients) and GradientSweep not in kinds:

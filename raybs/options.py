@@ -1,6 +1,9 @@
 """Values of command-line options that click does not know."""
 
 import contextlib
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_SEEDS = 10_000
 MAX_REPLICAS = 10_000
@@ -26,20 +29,6 @@ def parse_seeds(text: str) -> list[int]:
 def parse_names(text: str | None) -> list[str] | None:
     """Read "early,late" as these names."""
     return None if text is None else [name.strip() for name in text.split(",")]
-
-
-def parse_sizes(option: str, text: str | None) -> tuple[int, ...] | None:
-    """Read "16,64" as these batch sizes.
-
-    Raises:
-        ValueError: It is no list of whole numbers.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"{option} {text!r}: give whole numbers, as in 16,64,1024.")
-    return tuple(map(int, parts))
 
 
 def parse_crossed(text: str | None) -> tuple[int, int] | None:
@@ -92,3 +81,46 @@ def parse_replicas(text: str) -> int | None:
     if text.isdecimal() and 0 < int(text) <= MAX_REPLICAS:
         return int(text)
     raise ValueError(f"--replicas {text!r}: give 1 to {MAX_REPLICAS}, or auto.")
+
+
+def parse_list(text: str, kind: type[T]) -> list[T]:
+    """Read "16,64" as a list of whole numbers, "0.1,1e-3" of numbers, or of words.
+
+    Raises:
+        ValueError: A part is none of that kind.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        if "" in parts:
+            raise ValueError
+        return [kind(part) for part in parts]  # type: ignore[call-arg]
+    except ValueError:
+        what = {int: "whole numbers", float: "numbers"}.get(kind, "values")
+        raise ValueError(f"{text!r}: give {what}, with commas between them.") from None
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Read "256,256" or "none" as the widths of hidden layers.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        return () if text == "none" else tuple(parse_list(text, int))
+    except ValueError as error:
+        raise ValueError(f"--hidden {error}") from None
+
+
+def parse_until(text: str) -> tuple[str, float]:
+    """Read "test_accuracy=0.97" as what ends a trial.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise ValueError(
+            f"--until {text!r}: give a column and a number, as in test_accuracy=0.97."
+        ) from None

@@ -1,0 +1,211 @@
+"""What the commands of `python -m raybs.sweep` share: options, plans, errors."""
+
+import contextlib
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from raybs.asked import Asked
+from raybs.display import duration, size
+from raybs.launch import DEVICES, Resources
+from raybs.options import parse_gpus, parse_replicas
+from raybs.plan import Plan
+from raybs.runner import carry_out, first_plan, num_workers
+from raybs.store import Store, open_store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPTIONS = [
+    click.option(
+        "--results",
+        default="results",
+        show_default=True,
+        metavar="URI",
+        help="Results folder: a path, s3://... or gs://...",
+    ),
+    click.option(
+        "--data",
+        metavar="FOLDER",
+        help="Where fashion_mnist, kmnist and cifar10 are, or are downloaded to.  "
+        "[default: RAYBS_DATA, or the user's cache]",
+    ),
+    click.option(
+        "--plan",
+        "plan_only",
+        is_flag=True,
+        help="Say what would be trained and for how long; start nothing.",
+    ),
+    click.option("--local", is_flag=True, help="Train in this process, without Ray."),
+    click.option(
+        "--address",
+        metavar="ADDRESS",
+        help="Join a running Ray cluster: 'auto', or HOST:PORT.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Trials at a time on this machine.  [default: one per core, or GPU]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="CPU threads per trial.",
+    ),
+    click.option(
+        "--num-gpus",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="GPUs that Ray may use on this machine.  [default: all]",
+    ),
+    click.option(
+        "--gpus-per-trial",
+        metavar="0 | 1 | 1/n",
+        help="GPUs per trial, or a share of one.  [default: 1 where there are GPUs]",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        help="Device of every trial.  [default: the GPU it was given, or else the CPU]",
+    ),
+    click.option(
+        "--replicas",
+        default="1",
+        show_default=True,
+        metavar="N | auto",
+        help="Trials of equal shape trained side by side in one worker; auto: as many "
+        "as a short probe finds fastest. It changes the last digits.",
+    ),
+    click.option(
+        "--figures",
+        metavar="FOLDER",
+        help="Where tables and charts go.  [default: figures, in a local results "
+        "folder]",
+    ),
+]
+"""Where a sweep runs, and where its results go."""
+
+
+def with_options(command: F) -> F:
+    """Give a command OPTIONS; it gets their values by `run_command`."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def run_command(
+    ask: Callable[[], list[Asked]],
+    *,
+    results: str,
+    data: str | None,
+    plan_only: bool,
+    local: bool,
+    address: str | None,
+    workers: int | None,
+    threads: int,
+    num_gpus: int | None,
+    gpus_per_trial: str | None,
+    device: str | None,
+    replicas: str,
+    figures: str | None,
+) -> None:
+    """Run what `ask` returns, to tables and charts; the rest are OPTIONS.
+
+    Raises:
+        ValueError: It cannot be run as it is asked for.
+    """
+    gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
+    refuse_together("--local", local, address=address, workers=workers, **gpus)
+    refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
+    if data is not None:
+        os.environ["RAYBS_DATA"] = data
+    resources = Resources(
+        num_workers=workers,
+        num_threads=threads,
+        num_gpus=num_gpus,
+        gpus_per_trial=parse_gpus(gpus_per_trial),
+        device=device,
+        num_replicas=parse_replicas(replicas),
+        address=address,
+    )
+    asked = ask()
+    store = open_store(results, create=not plan_only, missing_ok=plan_only)
+    plan = first_plan(asked, store, resources)
+    say_plan(plan, num_workers(resources, local=local))
+    if plan_only:
+        return
+    outcome = carry_out(asked, plan, store, resources, local=local)
+    draw(store, [item.name for item in asked], figures)
+    if outcome.failures or outcome.left:
+        click.echo(
+            f"{len(outcome.failures)} failed, {outcome.left} epochs and draws are "
+            "left; the same command tries again."
+        )
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def said_politely() -> Iterator[None]:
+    """Turn errors of users, and Ctrl-C, into words and an exit status."""
+    logging.basicConfig(format="%(message)s")
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
+        command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
+        click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
+        sys.stdout = None  # no second complaint at exit
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def refuse_together(option: str, given: object, **others: object) -> None:
+    """Refuse options that would silently be ignored beside `option`.
+
+    Raises:
+        ValueError: One of `others` is given as well.
+    """
+    for name, value in others.items():
+        if given and value not in (None, ()):
+            flag = "a sweep" if name == "names" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} and {flag} exclude each other; leave one out.")
+
+
+def say_plan(plan: Plan, num_workers: int) -> None:
+    """Print what is asked, stored, shared, to train and to draw."""
+    epochs = f"{plan.num_trials} trials ask for {plan.asked} epochs: "
+    if not plan.stretches:
+        click.echo(f"{epochs}all stored.")
+    else:
+        click.echo(
+            f"{epochs}{plan.stored} stored, {plan.shared} shared between trials,\n"
+            f"{plan.to_train} to train in {len(plan.stretches)} stretches."
+        )
+    if plan.draws_asked:
+        left = f"{plan.to_draw} to take in {len(plan.chunks)} chunks"
+        stored = f"{plan.draws_asked - plan.to_draw} stored, {left}"
+        click.echo(
+            f"{plan.draws_asked} draws: {stored if plan.chunks else 'all stored'}."
+        )
+    if plan.pieces:
+        workers = f"{num_workers} worker{'s' if num_workers > 1 else ''}"
+        click.echo(
+            f"About {duration(plan.bound(num_workers))} on {workers}; "
+            f"{size(plan.num_bytes)} to write."
+        )
+
+
+def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
+    """Print the tables and draw the charts of these sweeps."""
+    from analysis.__main__ import draw_sweeps
+
+    draw_sweeps(store, names, figures)

@@ -1,0 +1,275 @@
+"""python -m raybs.sweep grid: a sweep from lists of values on the command line."""
+
+from typing import Any
+
+import click
+
+from raybs.asked import Asked, Changes, ask
+from raybs.catalog import sweep_names
+from raybs.commands import run_command, said_politely, with_options
+from raybs.config import INITS, OPTIMIZERS, PRECISIONS, UNTIL
+from raybs.grid import MAX_EPOCHS, MAX_TRIALS, RULES, grid
+from raybs.options import (
+    parse_list,
+    parse_names,
+    parse_seeds,
+    parse_until,
+    parse_widths,
+)
+from raybs.schedules import SCHEDULES
+from raybs.sources import TORCHVISION
+
+EXAMPLES = """
+\b
+Examples:
+  python -m raybs.sweep grid --batch-size 16,64,256 --learning-rate 0.01,0.1 \\
+      --epochs 10 --seeds 3                    all combinations
+  python -m raybs.sweep grid --batch-size 64,512 --learning-rate 0.01 \\
+      --learning-rate-rule linear --steps 10000           0.01 at 64, 0.08 at 512
+  python -m raybs.sweep grid --batch-size 64,512 --learning-rate 0.01,0.05 \\
+      --zip batch_size,learning_rate --seconds 60         two pairs, a minute each
+  python -m raybs.sweep grid --batch-size 32,256 --learning-rate 0.03,0.1 \\
+      --epochs 30 --until test_accuracy=0.97              how soon is 97 % reached?
+  python -m raybs.sweep grid --dataset my.npz --hidden 256,256 --hidden 1024 \\
+      --batch-size 64 --learning-rate 0.001 --optimizer adam,adamw --epochs 5
+  python -m raybs.sweep grid ... --plan                   what it would take
+
+Every LIST has commas. python -m analysis advise RESULTS says what came out.
+"""
+
+
+AXES = (
+    *("batch_size", "learning_rate", "epochs", "steps", "samples", "warm_up"),
+    *("momentum", "weight_decay", "learning_rate_rule", "schedule", "optimizer"),
+    *("init", "dataset", "precision"),
+)
+"""Options that are lists of values, passed on to `grid` as they are."""
+
+
+class ListOf(click.ParamType[list[Any]]):
+    """Values with commas between them."""
+
+    name = "list"
+
+    def __init__(self, kind: type) -> None:
+        """Hold what each value is."""
+        self.kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """Return the values as a list."""
+        try:
+            return parse_list(value, self.kind)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
+@click.option(
+    "--batch-size",
+    type=ListOf(int),
+    metavar="LIST",
+    required=True,
+    help="As in 16,64,256.",
+)
+@click.option(
+    "--learning-rate",
+    type=ListOf(float),
+    metavar="LIST",
+    required=True,
+    help="As in 0.003,0.01: of batch size --base-batch-size, where a rule is given.",
+)
+@click.option(
+    "--epochs", type=ListOf(int), metavar="LIST", help="Budget of a trial: as in 10."
+)
+@click.option(
+    "--steps",
+    type=ListOf(int),
+    metavar="LIST",
+    help="Or: optimizer steps, as in 10000; the last epoch may be cut.",
+)
+@click.option(
+    "--samples",
+    type=ListOf(int),
+    metavar="LIST",
+    help="Or: training samples, as in 600000.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Or: seconds of training, as in 60: a trial ends at the first measured epoch "
+    f"after them (or after --epochs, {MAX_EPOCHS} if not given).",
+)
+@click.option(
+    "--until",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="End a trial when it reaches this, as in test_accuracy=0.97 or "
+    f"test_loss=0.1 ({', '.join(UNTIL)}).",
+)
+@click.option(
+    "--learning-rate-rule",
+    type=ListOf(str),
+    default="fixed",
+    show_default=True,
+    metavar="LIST",
+    help=f"How the rate follows the batch size: {', '.join(RULES)}.",
+)
+@click.option(
+    "--base-batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="The batch size that --learning-rate is for, where a rule is given.",
+)
+@click.option(
+    "--schedule",
+    type=ListOf(str),
+    default="constant",
+    show_default=True,
+    metavar="LIST",
+    help=f"Of {', '.join(SCHEDULES)}: decay_rate divides the rate by 5 after each "
+    "third of a trial, grow_batch multiplies the batch size by 5 instead.",
+)
+@click.option(
+    "--warm-up",
+    type=ListOf(int),
+    default="0",
+    show_default=True,
+    metavar="LIST",
+    help="Epochs of a linear warm-up of the rate, as in 3.",
+)
+@click.option(
+    "--optimizer",
+    type=ListOf(str),
+    default="sgd",
+    show_default=True,
+    metavar="LIST",
+    help=f"Of {', '.join(OPTIMIZERS)}.",
+)
+@click.option(
+    "--momentum",
+    type=ListOf(float),
+    default="0",
+    show_default=True,
+    metavar="LIST",
+    help="Of sgd, as in 0,0.9; the others have none.",
+)
+@click.option("--nesterov", is_flag=True, help="Nesterov's momentum, for sgd.")
+@click.option(
+    "--weight-decay",
+    type=ListOf(float),
+    default="0",
+    show_default=True,
+    metavar="LIST",
+    help="As in 1e-4.",
+)
+@click.option(
+    "--hidden",
+    multiple=True,
+    default=("1024,1024",),
+    show_default=True,
+    metavar="WIDTHS",
+    help="Widths of hidden layers, as in 256,256, or none; several times for several "
+    "networks.",
+)
+@click.option(
+    "--init",
+    type=ListOf(str),
+    default="glorot_uniform",
+    show_default=True,
+    metavar="LIST",
+    help=f"Of {', '.join(INITS)}.",
+)
+@click.option(
+    "--dataset",
+    type=ListOf(str),
+    default="mnist",
+    show_default=True,
+    metavar="LIST",
+    help=f"Of mnist, {', '.join(TORCHVISION)}, my.npz (with x_train, y_train, x_test, "
+    "y_test), or a folder of IDX files.",
+)
+@click.option(
+    "--precision",
+    type=ListOf(str),
+    default="float32",
+    show_default=True,
+    metavar="LIST",
+    help=f"Of {', '.join(PRECISIONS)}: of the matmuls of training.",
+)
+@click.option(
+    "--zip",
+    "zipped",
+    metavar="NAMES",
+    help="Walk these lists together, do not multiply them: batch_size,learning_rate.",
+)
+@click.option(
+    "--seeds",
+    default="1",
+    show_default=True,
+    metavar="N | LIST",
+    help="How many seeds (3: 0 to 2), or which ones (0,3,7).",
+)
+@click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Epochs between two measurements.",
+)
+@click.option(
+    "--name",
+    default="grid",
+    show_default=True,
+    metavar="NAME",
+    help="What the results are called; a grid of the same name takes its place.",
+)
+@click.option("--yes", is_flag=True, help=f"Yes, more than {MAX_TRIALS:,} trials.")
+@with_options
+def grid_command(
+    name: str,
+    seeds: str,
+    until: tuple[str, ...],
+    hidden: tuple[str, ...],
+    zipped: str | None,
+    yes: bool,
+    seconds: float | None,
+    base_batch_size: int,
+    evaluate_every: int,
+    nesterov: bool,
+    **others: Any,
+) -> None:
+    """Train all combinations of lists of values; end with tables, charts and advice.
+
+    Say how long a trial is by --epochs, --steps, --samples or --seconds: what is equal
+    for all of them decides which batch size is best.
+    """
+    axes = {axis: others.pop(axis) for axis in AXES}
+
+    def asked() -> list[Asked]:
+        if name in sweep_names():
+            raise ValueError(f"--name {name}: a sweep of raybs has it; take another.")
+        sweep = grid(
+            **axes,
+            nesterov=nesterov,
+            hidden=[parse_widths(text) for text in hidden],
+            seconds=seconds,
+            base_batch_size=base_batch_size,
+            zipped=parse_names(zipped) or (),
+            seeds=parse_seeds(seeds),
+            until=dict(map(parse_until, until)),
+            evaluate_every=evaluate_every,
+            max_trials=None if yes else MAX_TRIALS,
+        )
+        several = [axis for axis in AXES if axes[axis] and len(axes[axis]) > 1]
+        several += ["hidden"] if len(hidden) > 1 else []
+        said = ", ".join(axis.replace("_", " ") for axis in several) or "one point"
+        return [ask(name, f"Grid over {said}", sweep, Changes())]
+
+    with said_politely():
+        run_command(asked, **others)

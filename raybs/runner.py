@@ -1,0 +1,248 @@
+"""Run what is asked for: plan it, launch it, record it; from Python, `run`."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from raybs.asked import Asked, Changes, ask, find, plan_for, write_sweeps
+from raybs.cost import USUAL, Speed, speed_from_json
+from raybs.data import Arrays, load_arrays
+from raybs.display import Display, size
+from raybs.draws import GradientSweep
+from raybs.fold import fold
+from raybs.launch import Resources
+from raybs.plan import Plan
+from raybs.records import Sweep
+from raybs.store import Store, open_store
+
+if TYPE_CHECKING:
+    from analysis.draws import Draws
+    from analysis.frames import Frames
+
+log = logging.getLogger("raybs")
+
+MAX_ROUNDS = 3
+"""Chunks of another driver, or of workers that outlived one, may overlap with ours:
+then some do not count (`raybs.fold`), and their draws are taken in another round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was not done: messages by state or cell not reached; epochs and draws."""
+
+    failures: Mapping[str, str]
+    left: int
+
+
+def run(
+    sweep: Sweep | str,
+    *,
+    name: str = "grid",
+    title: str = "",
+    results: str = "results",
+    changes: Changes | None = None,
+    resources: Resources | None = None,
+    local: bool = False,
+) -> "Frames | Draws":
+    """Train (or draw) what `sweep` asks for and `results` does not hold; return frames.
+
+    `sweep` is what `raybs.grid` returns, any TrainSweep or GradientSweep, or the name
+    of one that comes with raybs. Its results are recorded as `name` (a named sweep has
+    its own) in the folder or bucket `results`. `changes` are what the command line's
+    options change. On Ray, with `resources`; or `local`, in this process.
+
+    Returns:
+        `analysis.Frames` of this sweep, trials and history; of a GradientSweep
+        `analysis.Draws`. A trial that failed is there, with its status and message.
+
+    Raises:
+        ValueError: The sweep cannot be run as it is asked for; nothing was started.
+        KeyboardInterrupt: It was interrupted; what is done is kept.
+    """
+    import analysis
+    from analysis.frames import only
+
+    changes = changes or Changes()
+    if isinstance(sweep, str):
+        [asked] = find([sweep], changes)
+    else:
+        asked = ask(name, title or name, sweep, changes)
+    store = open_store(results, create=True)
+    resources = resources or Resources()
+    plan = first_plan([asked], store, resources)
+    outcome = carry_out([asked], plan, store, resources, local=local)
+    if outcome.failures:
+        log.warning("%s", "; ".join(sorted({*outcome.failures.values()})))
+    if isinstance(asked.sweep, GradientSweep):
+        return analysis.load_draws(store, asked.name)
+    return only(analysis.load(store), asked.name)
+
+
+def num_workers(resources: Resources, *, local: bool) -> int:
+    """Return how many workers this machine has for trials, before Ray is asked."""
+    if local:
+        return 1
+    cores = os.cpu_count() or 1
+    return resources.num_workers or max(cores // resources.num_threads, 1)
+
+
+def first_plan(asked: Sequence[Asked], store: Store, resources: Resources) -> Plan:
+    """Plan what `store` does not hold, by the speed it knows of such workers."""
+    return plan_for(asked, store, _usual_speed(store, resources))
+
+
+def carry_out(
+    asked: Sequence[Asked],
+    plan: Plan,
+    store: Store,
+    resources: Resources,
+    *,
+    local: bool,
+) -> Outcome:
+    """Do all that `plan` says, and record it in `store`.
+
+    Raises:
+        KeyboardInterrupt: It was told to stop, and has saved what was under way.
+        ValueError: A dataset, the disk or the resources are not as they must be.
+    """
+    workers = num_workers(resources, local=local)
+    _check_disk(plan, store, workers * (resources.num_replicas or 1))
+    names = {stretch.config.dataset for stretch in plan.stretches}
+    names |= {chunk.cell.config.dataset for chunk in plan.chunks}
+    datasets = {name: load_arrays(name) for name in sorted(names)}
+    write_sweeps(store, asked, failed={})
+    failures: Mapping[str, str] = {}
+    for _ in range(MAX_ROUNDS):
+        if not plan.pieces or failures:
+            break
+        failures = _launch(asked, plan, store, datasets, resources, local)
+        write_sweeps(store, asked, failures)
+        plan = first_plan(asked, store, resources)
+    store.compact_rows()
+    store.compact_chunks(fold)
+    return Outcome(failures=failures, left=plan.to_train + plan.to_draw)
+
+
+def _usual_speed(store: Store, resources: Resources) -> Speed:
+    # Where a trial will be is not known yet; calibrate corrects it.
+    likely = resources.device or ("cuda" if resources.gpus_per_trial else "cpu")
+    return known_speed(store, likely, resources.num_threads) or USUAL
+
+
+def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
+    """Return what an earlier sweep measured of such workers."""
+    speeds = store.read_records("speeds", speed_from_json)
+    return speeds.get(_speed_name(device, num_threads))
+
+
+def _speed_name(device: str, num_threads: int) -> str:
+    """Name a kind of worker."""
+    return f"{device}-{num_threads}"
+
+
+def _check_disk(plan: Plan, store: Store, num_running: int) -> None:
+    """Refuse a plan that does not fit on the disk.
+
+    Raises:
+        ValueError: There is less space than the plan will write.
+    """
+    if store.filesystem.type_name != "local":
+        return
+    # Besides, every stretch under way has two states while one replaces the other.
+    needed = plan.num_bytes + 2 * num_running * plan.largest_state
+    free = shutil.disk_usage(store.root).free
+    if needed > free:
+        raise ValueError(
+            f"The plan writes {size(needed)}, but {store.root} has {size(free)} free; "
+            "make room (python -m raybs.sweep --prune), or give another --results."
+        )
+
+
+def _launch(
+    asked: Sequence[Asked],
+    plan: Plan,
+    store: Store,
+    datasets: Mapping[str, Arrays],
+    resources: Resources,
+    local: bool,
+) -> dict[str, str]:
+    """Train and draw what is left; return failures by the state or cell not reached.
+
+    Workers of a kind that this results folder has not seen are measured, too.
+
+    Raises:
+        KeyboardInterrupt: It was told to stop, and has saved what was under way.
+        ValueError: The resources asked for are not there.
+    """
+    console = Console(file=sys.stdout, highlight=False)
+    with stopping() as stop, Display(plan, console) as display:
+        if local:
+            from raybs.local import run_local as launch
+        else:
+            from raybs.cluster import run_ray as launch
+
+        def calibrate(
+            device: str,
+            measure: Callable[[], Speed],
+            num_workers: int,
+            *,
+            at_end: bool,
+        ) -> Plan:
+            display.num_workers = num_workers
+            auto = resources.num_replicas is None
+            speed = known_speed(store, device, resources.num_threads)
+            # On a CPU costs are nearly proportional to the usual ones, so that order
+            # and lengths come out alike: no first sweep waits for seconds for it.
+            known = speed and (speed.replicas or not auto)
+            if not known and (at_end or auto or device != "cpu"):
+                try:
+                    speed = measure()
+                    name = _speed_name(device, resources.num_threads)
+                    store.write_record("speeds", name, asdict(speed))
+                except (OSError, ValueError) as error:
+                    if not at_end:
+                        raise
+                    log.warning("The speed of this machine is not known: %s", error)
+            if speed and speed != display.plan.speed and not at_end:
+                display.plan = plan_for(asked, store, speed)
+            return display.plan
+
+        options: dict[str, Any] = {"on_event": display.on_event, "stop": stop}
+        launch(plan, store, datasets, resources, calibrate=calibrate, **options)
+        if stop.is_set():
+            raise KeyboardInterrupt
+    pieces = display.plan.pieces
+    return {
+        pieces[index].last_key: message for index, message in display.failures.items()
+    }
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        said = "\nFinishing what is under way; once more to stop at once."
+        print(said, file=sys.stderr, flush=True)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
