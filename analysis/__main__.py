@@ -1,23 +1,17 @@
-"""Tables and charts of stored sweeps: python -m analysis [NAME]..."""
+"""Tables, charts and advice of stored sweeps: python -m analysis [NAME]..."""
 
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-import altair as alt
 import click
-import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from analysis import frames, tables
-from analysis.draws import ARTICLES_NORM, Draws, load_draws
-from raybs.draws import GradientSweep
+from analysis import frames
+from analysis.show import advise_on, draw_sweeps, figures_folder, write
+from analysis.wording import MARGIN
 from raybs.records import record_from_json
-from raybs.store import Store, open_store
+from raybs.store import open_store
 
 EXAMPLES = """
 \b
@@ -25,10 +19,16 @@ Examples:
   python -m analysis                                     every sweep in ./results
   python -m analysis lr_compensation                     one of them
   python -m analysis --results docs/reference recovery   the project's own run
+  python -m analysis advise results                      what batch size, and why?
 """
 
-MAX_PRINTED = 40
-"""Of a table's lines on the terminal; the file has all."""
+ADVICE_EXAMPLES = """
+\b
+Examples:
+  python -m analysis advise results                    of every sweep that compares
+  python -m analysis advise results grid --target 0.97 how soon 97 % is reached
+  python -m analysis advise results grid --margin 0.5  half a point is no difference
+"""
 
 
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
@@ -47,8 +47,7 @@ MAX_PRINTED = 40
 )
 def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
     """Print the tables and draw the charts of sweeps, from what is stored so far."""
-    logging.basicConfig(format="%(message)s")
-    try:
+    with said_politely():
         store = open_store(results)
         known = sorted(store.read_records("sweeps", record_from_json))
         if not known:
@@ -56,6 +55,69 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
                 f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"
             )
         draw_sweeps(store, names or known, figures)
+
+
+@click.command(
+    "advise", epilog=ADVICE_EXAMPLES, context_settings={"max_content_width": 88}
+)
+@click.argument("results", default="results")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--target",
+    type=click.FloatRange(0, 1),
+    metavar="ACCURACY",
+    help="Test accuracy whose cost is compared, as in 0.97.  [default: what trials "
+    "stopped at, or a point below the best]",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100),
+    default=MARGIN,
+    show_default=True,
+    metavar="POINTS",
+    help="Percentage points of accuracy that make no difference to you.",
+)
+@click.option("--figures", metavar="FOLDER", help="Where advice and charts go.")
+def advise_command(
+    results: str,
+    names: tuple[str, ...],
+    target: float | None,
+    margin: float,
+    figures: str | None,
+) -> None:
+    """Say which batch size to train with, on what evidence, with which limits.
+
+    From the sweeps NAME of the results folder RESULTS (all, if none is named) that have
+    two batch sizes or more under one budget.
+    """
+    with said_politely():
+        store = open_store(results)
+        found = frames.load(store)
+        known = sorted(found.trials["sweep"].unique())
+        num_advised = 0
+        for name in names or known:
+            part = frames.only(found, name)
+            click.echo(f"\n{name}: {part.trials['title'].iloc[0]}")
+            percent = None if target is None else 100 * target
+            text, charts = advise_on(part, target=percent, margin=margin)
+            if text:
+                num_advised += 1
+                write(figures_folder(store, figures) / name, {"advice": text}, charts)
+            else:
+                click.echo("It compares no two batch sizes under one budget, yet.")
+        if not num_advised:
+            raise ValueError(
+                f"{results!r} holds nothing to advise on; run a grid first: "
+                "python -m raybs.sweep grid --help"
+            )
+
+
+@contextlib.contextmanager
+def said_politely() -> Iterator[None]:
+    """Turn errors of users, and Ctrl-C, into words and an exit status."""
+    logging.basicConfig(format="%(message)s")
+    try:
+        yield
     except (KeyboardInterrupt, BrokenPipeError):
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
@@ -64,105 +126,7 @@ def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
         sys.exit(2)
 
 
-def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None:
-    """Print the tables of sweeps, and write tables and charts to a folder.
-
-    Raises:
-        ValueError: The results hold no such sweep.
-    """
-    from analysis.theme import save
-
-    records = store.read_records("sweeps", record_from_json)
-    local = store.filesystem.type_name == "local"
-    top = Path(figures or (Path(store.root) / "figures" if local else "figures"))
-    unknown = [name for name in names if name not in records]
-    if unknown:
-        raise ValueError(
-            f"No sweep '{unknown[0]}' in these results, only "
-            f"{', '.join(sorted(records)) or 'none'}; run it: python -m raybs.sweep "
-            f"{unknown[0]}"
-        )
-    training: frames.Frames | None = None  # read once, and only for a sweep of trials
-    for name in names:
-        folder = top / name
-        if isinstance(records[name][0], GradientSweep):
-            text, charts = _of_draws(load_draws(store, name))
-        else:
-            training = training or frames.load(store)
-            text, charts = _of_training(frames.only(training, name))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "table.md").write_text(text, "utf-8")
-        if not charts:
-            click.echo(f"{name}: nothing measured yet, so there is no chart.")
-        for chart_name, chart in charts.items():
-            save(chart, folder, chart_name)
-        click.echo(f"Written to {folder}: {', '.join(['table', *charts])}")
-
-
-def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin]]:
-    """Print the final numbers of trials; return them as Markdown, and the charts."""
-    from analysis.figures import figures
-
-    table = tables.final_table(found.trials)
-    click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
-    click.echo("Ours, and the article's in brackets:")
-    for columns in tables.narrow(table):
-        print_table(table[columns][:MAX_PRINTED])
-    if len(table) > MAX_PRINTED:
-        click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
-    return tables.to_markdown(table), figures(found)
-
-
-def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
-    """Print what draws came to; return it, and more, as Markdown, and the charts."""
-    from analysis.figures import draw_figures
-
-    click.echo(f"\n{found.name}: {found.title}")
-    split = tables.split_table(found)
-    shown = {
-        NORM: tables.draws_table(found),
-        FITS: tables.fits_table(found, [ARTICLES_NORM]).drop(columns="of"),
-        SPLIT: split,
-    }
-    for head, table in shown.items():
-        if len(table):
-            click.echo(f"{head}:")
-            for columns in tables.narrow(table, names=2):
-                print_table(table[columns][:MAX_PRINTED])
-            if len(table) > MAX_PRINTED:
-                click.echo(f"... and {len(table) - MAX_PRINTED} more in table.md.")
-    if found.sweep.crossed and len(split) < len(found.cells):
-        click.echo("A grid of crossed draws is split only where all are complete.")
-    for message in dict.fromkeys(m for m in found.cells["message"] if m):
-        click.echo(f"Failed: {message}")
-    click.echo("Tails of the entries, and fits of the other norms, are in table.md.")
-    written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
-    text = "".join(
-        f"{head}:\n\n{tables.to_markdown(table)}\n"
-        for head, table in written.items()
-        if len(table)
-    )
-    return text, draw_figures(found)
-
-
-NORM = "The norm is |sum n g|, the article's; mean ± deviation"
-FITS = "Powers of the batch size b, with 95 % intervals"
-TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
-SPLIT = "What the variance of the norm is due to"
-
-
-def print_table(table: pd.DataFrame) -> None:
-    """Print a table, as wide as the terminal, or 120 columns."""
-    console = Console(highlight=False)
-    if not console.is_terminal or console.width < 80:  # cut lines are worse than long
-        console.width = 120
-    shown = Table(box=SIMPLE_HEAD)
-    for column in table.columns:
-        shown.add_column(column, no_wrap=column != "config")
-    for row in table.to_numpy().tolist():
-        shown.add_row(*map(Text, row))
-    console.print(shown)
-
-
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["advise"]:
+        advise_command(sys.argv[2:], prog_name="python -m analysis advise")
     main()

@@ -1,6 +1,7 @@
 """Tidy pandas frames from a results folder; no altair here."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raybs.config import TrainConfig, TrainSweep, is_met, label
+from raybs.config import LENGTHS, TrainConfig, TrainSweep, canonical, is_met, label
 from raybs.paths import path, resolved, state_keys
 from raybs.records import record_from_json
 from raybs.store import Store, open_store
@@ -30,9 +31,12 @@ class Frames:
 
     `trials`: one row per trial of every sweep: sweep, title, trial (the key of its last
     state), label, seed, status (complete, diverged, failed or unfinished), num_epochs,
-    last_epochs, the config's fields, final_* (the last measured row),
-    final_generalization_gap, and where its rows come from: results, num_rows, device,
-    num_threads, torch_version, seconds (of training and measuring).
+    last_epochs, the config's fields, budget ("10 epochs", "10000 steps", "60 s"),
+    schedule ("constant", or phases in multiples of the first), until,
+    start_batch_size and start_learning_rate (of the first phase; batch_size and
+    learning_rate are the last one's), final_* (the last measured row),
+    final_generalization_gap, and where its rows come from: results, num_samples,
+    num_rows, device, num_threads, torch_version, seconds (of training and measuring).
 
     `history`: one row per trial and measured epoch: sweep, trial, label, seed,
     num_epochs, batch_size and learning_rate of the epoch, and the stored columns.
@@ -98,7 +102,10 @@ def load(results: str | Store) -> Frames:
                     "status": "failed" if failed else status,
                     "message": failed[0] if failed else "",
                     "last_epochs": sweep.last_epochs,
-                    **_config_columns(whole),
+                    **_config_columns(config, whole),
+                    "until": ", ".join(f"{n}={v:g}" for n, v in sweep.until.items()),
+                    "budget": _budget(config, sweep.until),
+                    "num_samples": entries["num_samples"].get(config.dataset),
                     "results": store.uri,
                 }
             )
@@ -114,6 +121,9 @@ def load(results: str | Store) -> Frames:
         "last_epochs",
         "optimizer",
     ]
+    # Rows of an older raybs do not say: then it is the time of measuring, too.
+    elapsed = history.groupby("number")["seconds"].cumsum()
+    history["training_seconds"] = history["training_seconds"].fillna(elapsed)
     history = asked[first].join(history.set_index("number"), how="inner")
     return Frames(
         trials=_with_finals(asked, history), history=history.reset_index(drop=True)
@@ -124,7 +134,8 @@ TRIAL_COLUMNS = [
     "sweep", "title", "trial", "label", "seed", "status", "message", "last_epochs",
     *("dataset", "hidden", "init", "optimizer", "momentum", "nesterov", "weight_decay"),
     "precision",
-    *("batch_size", "learning_rate", "num_epochs", "results"),
+    *("batch_size", "learning_rate", "start_batch_size", "start_learning_rate"),
+    *("num_epochs", "schedule", "until", "budget", "num_samples", "results"),
 ]  # fmt: skip
 """Columns of `trials` that come from the config, needed when there is no trial."""
 
@@ -216,7 +227,7 @@ def _windowed(history: pd.DataFrame) -> pd.DataFrame:
     return shown[(shown["epoch"] >= 0) & (history["epoch"] > 0)].copy()
 
 
-def _config_columns(config: TrainConfig) -> dict[str, Any]:
+def _config_columns(config: TrainConfig, whole: TrainConfig) -> dict[str, Any]:
     return {
         "dataset": config.dataset,
         "hidden": "-".join(map(str, config.hidden)),
@@ -229,8 +240,32 @@ def _config_columns(config: TrainConfig) -> dict[str, Any]:
         # Of the last phase: what the final numbers are about.
         "batch_size": config.phases[-1].batch_size,
         "learning_rate": config.phases[-1].learning_rate,
-        "num_epochs": config.num_epochs,
+        "start_batch_size": config.phases[0].batch_size,
+        "start_learning_rate": config.phases[0].learning_rate,
+        "num_epochs": whole.num_epochs,
+        "schedule": _schedule(config),
     }
+
+
+def _schedule(config: TrainConfig) -> str:
+    """Say what the phases of `config` are, in multiples of the first."""
+    phases = canonical(config).phases
+    if len(phases) == 1:
+        return "constant"
+    size, rate = phases[0].batch_size, phases[0].learning_rate
+    return " -> ".join(
+        f"{phase.batch_size / size:.3g}b @ {phase.learning_rate / rate:.3g} x "
+        f"{phase.length}"
+        for phase in phases
+    )
+
+
+def _budget(config: TrainConfig, until: Mapping[str, float]) -> str:
+    """Say what trials like this one have in common, however large their batches."""
+    if "seconds" in until:
+        return f"{until['seconds']:g} s"
+    totals = {name: sum(getattr(p, name) for p in config.phases) for name in LENGTHS}
+    return " and ".join(f"{total} {name}" for name, total in totals.items() if total)
 
 
 def _up_to_divergence(history: pd.DataFrame) -> pd.DataFrame:
@@ -247,6 +282,7 @@ def _with_finals(asked: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         name for name in last.columns if name.endswith(("_loss", "_accuracy", "_norm"))
     ]
     measured += ["weight_distance", "bias_distance", "layer_distance", "cosine_to_init"]
+    measured += ["epoch", "step", "samples_seen", "training_seconds"]
     trials = asked.join(last[measured].add_prefix("final_"))
     trials["final_generalization_gap"] = (
         trials["final_train_accuracy"] - trials["final_test_accuracy"]

@@ -4,13 +4,14 @@ Durability does not rest on Tune: workers write to the store, so Tune's snapshot
 loggers and checkpoints are off and its folder is temporary.
 """
 
+import contextlib
 import logging
 import os
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,10 @@ log = logging.getLogger("raybs")
 
 MAX_FAILURES = 3
 """How often a stretch starts again after its worker died or raised."""
+
+TRIAL_SECONDS = 1.0
+"""Short stretches share a trial of Tune until they take so long together: Tune handles
+one event at a time, and looks at all trials for each."""
 
 LOOK_SECONDS = 2.0
 """Between two looks, while stretches train, for states that draws wait for."""
@@ -150,7 +155,10 @@ def _probe(
 
 
 class StretchTrainable(tune.Trainable):
-    """Carries packs of stretches; one actor, with its dataset, serves many of them."""
+    """Carries packs of stretches; one actor, with its dataset, serves many of them.
+
+    A result's reports are pairs: a pack's number, and its report, or None at its end.
+    """
 
     def setup(  # type: ignore[override]  # Tune passes on what with_parameters holds
         self,
@@ -185,8 +193,8 @@ class StretchTrainable(tune.Trainable):
         """Train for an epoch; tiny epochs are reported together, once a second."""
         until = time.monotonic() + 1
         reports, complete = [], True
-        for report in self.reports:
-            reports.append(asdict(report))
+        for number, report in self.reports:
+            reports.append((number, report and asdict(report)))
             if time.monotonic() > until:
                 complete = False
                 break
@@ -199,18 +207,29 @@ class StretchTrainable(tune.Trainable):
         self.reports.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
+        self.reports = self._carry(config["packs"])
+
+    def _carry(self, packs: list[Any]) -> Generator[tuple[int, Report | None]]:
         from raybs.worker import carry
 
-        stretches = [stretch_from_json(value) for value in config["stretches"]]
-        dataset = stretches[0].config.dataset
-        if dataset not in self.loaded:
-            arrays: Arrays = ray.get(self.references[dataset])
-            self.loaded = {dataset: to_device(arrays, self.device)}
-        self.reports = carry(stretches, self.store, self.loaded[dataset])
+        for number, values in enumerate(packs):
+            stretches = [stretch_from_json(value) for value in values]
+            dataset = stretches[0].config.dataset
+            if dataset not in self.loaded:
+                arrays: Arrays = ray.get(self.references[dataset])
+                self.loaded = {dataset: to_device(arrays, self.device)}
+            reports = carry(stretches, self.store, self.loaded[dataset])
+            with contextlib.closing(reports):
+                for report in reports:
+                    yield number, report
+            yield number, None
 
 
 class _Packs:
-    """What Tune's three hooks share: the packs under way, by Tune's trial id."""
+    """What Tune's three hooks share: the packs under way, by Tune's trial id.
+
+    A pack that has ended is None in its trial's list.
+    """
 
     def __init__(
         self,
@@ -221,8 +240,34 @@ class _Packs:
         self.frontier = frontier
         self.on_event = on_event
         self.stop = stop
-        self.by_trial: dict[str, Pack] = {}
+        self.by_trial: dict[str, list[Pack | None]] = {}
         self.failures: Counter[int] = Counter()
+
+    def take(self) -> list[Pack]:
+        """Take packs for one trial of Tune, to be carried one after the other.
+
+        What has failed once goes alone, so that it takes no other with it.
+        """
+        frontier, taken, seconds = self.frontier, list[Pack](), 0.0
+        share = -(-frontier.num_ready // frontier.num_workers)
+        while seconds < TRIAL_SECONDS and sum(len(p.indices) for p in taken) < share:
+            indices = frontier.take()
+            failed = any(index in self.failures for index in indices)
+            if not indices:
+                break
+            pack = Pack(frontier, indices, self.on_event)
+            if failed and taken:
+                pack.put_back()
+                break
+            taken.append(pack)
+            seconds += sum(stretch.seconds for stretch in pack.stretches)
+            if failed:
+                break
+        return taken
+
+    def unfinished(self, trial_id: str) -> list[Pack]:
+        """Give up a trial of Tune; return its packs that have not ended."""
+        return [pack for pack in self.by_trial.pop(trial_id) if pack]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its hooks into a folder that nobody reads.
@@ -242,18 +287,19 @@ class PlanSearcher(Searcher):
         packs = self.packs
         if packs.stop.is_set():
             return str(Searcher.FINISHED)
-        indices = packs.frontier.take()
-        if not indices:  # while any runs, its children may follow, or itself again
+        taken = packs.take()
+        if not taken:  # while any runs, its children may follow, or itself again
             return None if packs.by_trial else str(Searcher.FINISHED)
-        packs.by_trial[trial_id] = pack = Pack(packs.frontier, indices, packs.on_event)
-        return {"stretches": [stretch_to_json(stretch) for stretch in pack.stretches]}
+        packs.by_trial[trial_id] = list(taken)
+        return {"packs": [list(map(stretch_to_json, p.stretches)) for p in taken]}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Free the children of a pack that ended; of one stopped half-way, nothing."""
+        """Forget a trial of Tune that ended; one stopped half-way goes on elsewhere."""
         if result and result.get("complete") and not error:
-            self.packs.by_trial.pop(trial_id).finish()
+            left = self.packs.unfinished(trial_id)
+            assert not left
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the store knows what is done."""
@@ -288,8 +334,10 @@ class PassOn(tune.Callback):
     def on_trial_start(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Say that a worker has the pack."""
-        self.packs.by_trial[trial.trial_id].start()
+        """Say that a worker has the first pack."""
+        [first, *_] = self.packs.by_trial[trial.trial_id]
+        if first:
+            first.start()
 
     def on_trial_result(
         self,
@@ -302,16 +350,28 @@ class PassOn(tune.Callback):
         """Pass on the epochs of one step, and what the store had to tell."""
         for message in result["messages"]:
             log.warning(message)
-        for report in result["reports"]:
-            self.packs.by_trial[trial.trial_id].report(Report(**report))
+        current = self.packs.by_trial[trial.trial_id]
+        for number, report in result["reports"]:
+            pack = current[number]
+            assert pack
+            if report:
+                pack.report(Report(**report))
+                continue
+            pack.finish()
+            current[number] = None
+            following = current[number + 1 : number + 2]
+            if following and following[0]:
+                following[0].start()
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Let the pack start again, or give it up after its last failure."""
+        """Let the pack under way start again, or give it up after its last failure."""
         packs = self.packs
-        pack = packs.by_trial.pop(trial.trial_id)
         message = _what_happened(Path(trial.error_file).read_text("utf-8", "replace"))
+        pack, *waiting = packs.unfinished(trial.trial_id)
+        for other in waiting:
+            other.put_back()
         packs.failures.update(pack.indices)
         if max(packs.failures[index] for index in pack.indices) > MAX_FAILURES:
             pack.fail(message)

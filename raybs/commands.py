@@ -206,6 +206,6 @@ def say_plan(plan: Plan, num_workers: int) -> None:
 
 def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
     """Print the tables and draw the charts of these sweeps."""
-    from analysis.__main__ import draw_sweeps
+    from analysis.show import draw_sweeps
 
     draw_sweeps(store, names, figures)

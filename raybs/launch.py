@@ -133,6 +133,11 @@ class Pack:
         self._end_early()
         for index in self.indices:
             self.on_event(Event(kind="restarted", index=index, message=message))
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Let the stretches be taken again."""
+        for index in self.indices:
             self.frontier.offer(index)
 
     def fail(self, message: str) -> None:

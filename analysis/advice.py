@@ -1,0 +1,277 @@
+"""What a sweep says about the batch size to train with: frames (words: `wording`).
+
+A *setting* is all of a config but batch size, learning rate and seed; settings that
+share dataset, budget and goal answer one *question*, and are compared.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import Frames, summarize
+
+QUESTION = ["dataset", "budget", "until"]
+SETTING = [
+    *("optimizer", "momentum", "nesterov", "weight_decay", "hidden", "init"),
+    *("precision", "schedule"),
+]
+POINT = ["setting", "batch_size", "learning_rate"]
+
+LATE = 0.75
+"""Of a trial: what accuracy still gains after it says whether the curve is flat."""
+
+UNITS = {"epochs": "samples_seen", "steps": "step", "seconds": "training_seconds"}
+"""What reaching a target takes, and the column that counts it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What was found for one question; accuracies in per cent, seconds of training.
+
+    `points`: one row per setting, batch size and learning rate: num_seeds,
+    num_diverged, mean, lower, upper (test accuracy at the end, 95 %), steps, seconds,
+    gain (of accuracy in the last quarter), best (of its batch size), at_edge.
+
+    `lines`: accuracy by setting and batch size at the best rate, and at one that all
+    batch sizes have: kind, learning_rate, mean, lower, upper.
+
+    `to_target`: setting, batch_size, learning_rate (that reaches it soonest), unit
+    (epochs, steps, seconds), mean, lower, upper, perfect: what the smallest batch size
+    takes, times its share of this one.
+
+    `front`: setting, batch_size, learning_rate, epoch, seconds, accuracy of measured
+    epochs, and on_front: nothing else is more accurate so soon.
+
+    `trials` are those of the question; `goal` is the accuracy that they stopped at, if
+    they did, `target` the one that `to_target` is about.
+    """
+
+    title: str
+    trials: pd.DataFrame
+    goal: float | None
+    target: float
+    points: pd.DataFrame
+    lines: pd.DataFrame
+    to_target: pd.DataFrame
+    front: pd.DataFrame
+
+
+def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
+    """Yield what one sweep asks, with a title: questions of two batch sizes or more."""
+    trials = found.trials.assign(
+        batch_size=found.trials["start_batch_size"],
+        learning_rate=found.trials["start_learning_rate"],
+    )
+    varied = [name for name in QUESTION if trials[name].nunique() > 1]
+    for key, group in trials.groupby(QUESTION, sort=False):
+        if group["batch_size"].nunique() < 2:
+            continue
+        said = dict(zip(QUESTION, key, strict=True))
+        title = ", ".join(str(said[name]) for name in varied)
+        names = [name for name in SETTING if group[name].nunique() > 1]
+        group = group.assign(setting=[_name(row, names) for _, row in group.iterrows()])
+        # A schedule of one batch size cannot be advised on.
+        sizes = group.groupby("setting")["batch_size"].transform("nunique")
+        group = group[sizes > 1]
+        if len(group):
+            history = found.history[found.history["trial"].isin(group["trial"])]
+            yield title, replace(found, trials=group, history=history)
+
+
+def advise(title: str, found: Frames, *, target: float | None = None) -> Advice | None:
+    """Answer one of `questions`; None while no trial has ended.
+
+    `target` is a test accuracy in per cent (default: what the sweep stopped at, or a
+    point below the best).
+    """
+    trials = found.trials[found.trials["status"].isin(["complete", "diverged"])]
+    if trials["final_test_accuracy"].isna().all():
+        return None
+    columns = ["step", "samples_seen", "training_seconds", "test_accuracy"]
+    history = found.history[["trial", "epoch", *columns]].merge(
+        trials[["trial", "seed", "status", "num_samples", *POINT]], on="trial"
+    )
+    history["test_accuracy"] *= 100
+    goal = _goal(trials)
+    points = _points(trials, history, goal)
+    best = points[points["best"]]
+    if best.empty:
+        return None
+    if target is None:
+        highest = best["mean"].max()
+        target = goal or math.floor(10 * (highest - 1)) / 10
+    return Advice(
+        title=title,
+        trials=found.trials,
+        goal=goal,
+        target=target,
+        points=points,
+        lines=_lines(points),
+        to_target=_to_target(history, target),
+        front=_front(history, points),
+    )
+
+
+def _name(row: "pd.Series[Any]", names: list[str]) -> str:
+    plain = ("optimizer", "precision", "schedule")
+    words = [
+        str(row[n]) if n in plain else f"{n.replace('_', ' ')} {row[n]}" for n in names
+    ]
+    return ", ".join(words)
+
+
+def _goal(trials: pd.DataFrame) -> float | None:
+    """Return the test accuracy (%) that trials were stopped at, if they were."""
+    name, _, value = str(trials["until"].iloc[0]).partition("=")
+    return 100 * float(value.split(",")[0]) if name == "test_accuracy" else None
+
+
+def _points(
+    trials: pd.DataFrame, history: pd.DataFrame, goal: float | None
+) -> pd.DataFrame:
+    grouped = trials.groupby(POINT, sort=True)
+    points = pd.DataFrame(
+        {
+            "num_seeds": grouped["seed"].nunique(),
+            "num_diverged": grouped["status"].agg(_num_diverged),
+            "steps": grouped["final_step"].mean(),
+            "seconds": grouped["final_training_seconds"].mean(),
+        }
+    )
+    complete = trials[trials["status"] == "complete"]
+    ends = complete[[*POINT, "seed"]].assign(
+        value=100 * complete["final_test_accuracy"]
+    )
+    spread = summarize(ends).set_index(POINT)[["mean", "lower", "upper"]]
+    points = points.join(spread).join(_gains(history))
+    points = points.reset_index()
+    sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
+    # Of trials that stop at a goal the fewest steps are best, and all must reach it.
+    if goal is not None:
+        sound = sound[sound["mean"] >= goal]
+    score = -sound["steps"] if goal is not None else sound["mean"]
+    places = score.groupby([sound["setting"], sound["batch_size"]]).idxmax()
+    points["best"] = points.index.isin(places)
+    rates = points.groupby(["setting", "batch_size"])["learning_rate"]
+    lowest, highest = rates.transform("min"), rates.transform("max")
+    edge = np.select(
+        [
+            lowest == highest,
+            points["learning_rate"] == lowest,
+            points["learning_rate"] == highest,
+        ],
+        ["only", "lowest", "highest"],
+        "",
+    )
+    points["at_edge"] = np.where(points["best"], edge, "")
+    return points
+
+
+def _num_diverged(statuses: "pd.Series[str]") -> int:
+    return int((statuses == "diverged").sum())
+
+
+def _gains(history: pd.DataFrame) -> "pd.Series[float]":
+    """Return the points of accuracy gained in the last quarter, by POINT."""
+    measured = history[history["status"] == "complete"]
+    part = measured["samples_seen"] / measured.groupby("trial")[
+        "samples_seen"
+    ].transform("max")
+    before = measured[part <= LATE].groupby("trial").last()
+    last = measured.groupby("trial").last()
+    gains = last["test_accuracy"] - before["test_accuracy"].reindex(last.index)
+    grouped = gains.groupby([last[name] for name in POINT]).mean()
+    return grouped.rename("gain")
+
+
+def _lines(points: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy against batch size at the best rates, and at a fixed one."""
+    sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
+    parts = [sound[sound["best"]].assign(kind="best rate")]
+    for _, group in sound.groupby("setting"):
+        num_sizes = group.groupby("learning_rate")["batch_size"].nunique()
+        common = num_sizes[num_sizes == group["batch_size"].nunique()].index
+        means = group.groupby("learning_rate")["mean"].mean()
+        if len(common):
+            rate = means[common].idxmax()
+            fixed = group[group["learning_rate"] == rate]
+            parts.append(fixed.assign(kind=f"rate {rate:g} for all"))
+    names = ["setting", "batch_size", "kind", "learning_rate", "num_seeds"]
+    return pd.concat(parts)[[*names, "mean", "lower", "upper"]].reset_index(drop=True)
+
+
+def _to_target(history: pd.DataFrame, target: float) -> pd.DataFrame:
+    """Return what the soonest rate takes to `target`, by setting and batch size.
+
+    Between two measured epochs accuracy is taken as linear. Only where all seeds reach.
+    """
+    rows = []
+    for _, trial in history.groupby("trial", sort=False):
+        taken = _crossing(trial.sort_values("epoch"), target)
+        first = trial.iloc[0]
+        rows.append({name: first[name] for name in [*POINT, "seed"]} | taken)
+    frame = pd.DataFrame(rows)
+    all_reach = frame.groupby(POINT)["steps"].transform(lambda s: s.notna().all())
+    frame = frame[all_reach]
+    columns = [*POINT, "unit", "mean", "lower", "upper", "num_seeds", "perfect"]
+    if frame.empty:
+        return pd.DataFrame(columns=columns)
+    means = frame.groupby(POINT)["steps"].mean().reset_index()
+    soonest = means.loc[means.groupby(["setting", "batch_size"])["steps"].idxmin()]
+    frame = frame.merge(soonest[POINT], on=POINT)
+    long = frame.melt([*POINT, "seed"], list(UNITS), "unit", "value")
+    summary = summarize(long)
+    # What the smallest batch size takes; its epochs are everyone's, perfectly scaled.
+    smallest = summary.groupby(["setting", "unit"])["batch_size"].transform("idxmin")
+    base = summary.loc[smallest].set_index(summary.index)
+    share = base["batch_size"] / summary["batch_size"]
+    summary["perfect"] = base["mean"] * share.where(summary["unit"] != "epochs", 1.0)
+    return summary[columns]
+
+
+def _crossing(trial: pd.DataFrame, target: float) -> dict[str, float]:
+    """Return epochs, steps and seconds to `target`; NaN if it is not reached."""
+    accuracy = trial["test_accuracy"].to_numpy(float)
+    above = np.flatnonzero(accuracy >= target)
+    if not len(above):
+        return dict.fromkeys(UNITS, math.nan)
+    end = int(above[0])
+    start = max(end - 1, 0)
+    rise = accuracy[end] - accuracy[start]
+    part = (target - accuracy[start]) / rise if end > start and rise > 0 else 1.0
+    found = {}
+    for unit, column in UNITS.items():
+        values = trial[column].to_numpy(float)
+        found[unit] = float(values[start] + part * (values[end] - values[start]))
+    whole = trial["num_samples"].iloc[0]
+    if not whole or whole != whole:  # of an older raybs: its first epoch is whole
+        first = trial[trial["epoch"] == 1]["samples_seen"]
+        whole = first.iloc[0] if len(first) else math.nan
+    found["epochs"] /= whole
+    return found
+
+
+def _front(history: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Return measured epochs, averaged over seeds, and which are Pareto-optimal."""
+    sound = history[history["status"] == "complete"]
+    grouped = sound.groupby([*POINT, "epoch"])
+    mean = grouped[["training_seconds", "test_accuracy"]].mean()
+    mean["num_seeds"] = grouped["seed"].nunique()
+    frame = mean.reset_index().merge(
+        points[[*POINT, "num_seeds", "num_diverged"]], on=POINT, suffixes=("", "_all")
+    )
+    whole = frame["num_seeds"] == frame["num_seeds_all"]  # else means jump
+    frame = frame[whole & (frame["epoch"] > 0) & (frame["num_diverged"] == 0)]
+    frame = frame.rename(
+        columns={"training_seconds": "seconds", "test_accuracy": "accuracy"}
+    )
+    frame = frame.sort_values(["seconds", "accuracy"], ascending=[True, False])
+    before = frame["accuracy"].cummax().shift(fill_value=-math.inf)
+    frame["on_front"] = frame["accuracy"] > before
+    return frame[[*POINT, "epoch", "seconds", "accuracy", "on_front"]].reset_index(
+        drop=True
+    )

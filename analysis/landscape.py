@@ -1,0 +1,269 @@
+"""Charts of advice: the grid, accuracy by batch size, the way to a target."""
+
+import altair as alt
+import pandas as pd
+
+from analysis.advice import Advice
+from analysis.theme import HEIGHT, WIDTH, color_of
+
+CROSS = "M-1,-1L1,1M1,-1L-1,1"
+KINDS = ("#1f77b4", "#999999", "#bcbd22", "#e377c2")
+SETTINGS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17a2b8")
+MAX_SETTINGS = 6
+"""Of panels side by side: tables have all."""
+
+
+def landscape(advice: Advice, title: str) -> dict[str, alt.TopLevelMixin]:
+    """Return the charts of one advice by name, but no empty one."""
+    settings = list(dict.fromkeys(advice.points["setting"]))[:MAX_SETTINGS]
+    charts: dict[str, alt.TopLevelMixin] = {
+        "heat_map": heat_map(advice.points, settings, title),
+        "accuracy": accuracy_by_batch_size(advice.lines, settings, title),
+    }
+    if len(advice.to_target):
+        charts["to_target"] = to_target(
+            advice.to_target, settings, advice.target, title
+        )
+    if len(advice.front):
+        charts["front"] = pareto_front(advice.front, settings, title)
+    return charts
+
+
+def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConcatChart:
+    """Test accuracy by batch size and learning rate, a panel per setting.
+
+    `points` are `Advice.points`. The best rate of each batch size has a frame, a
+    diverged point a cross.
+    """
+    ended = points[points["mean"].notna()]
+    middle = float(ended["mean"].median()) if len(ended) else 0.0
+    panels = []
+    for setting in settings:
+        shown = points[points["setting"] == setting].assign(
+            text=lambda frame: frame["mean"].map("{:.2f}".format)
+        )
+        x = alt.X("batch_size:O").title("batch size").axis(labelAngle=0)
+        y = alt.Y("learning_rate:O").title("learning rate").sort("descending")
+        whole = shown[shown["num_diverged"] == 0].dropna(subset=["mean"])
+        gone = shown[shown["num_diverged"] > 0]
+        scale = alt.Scale(scheme="viridis", domain=_domain(points), clamp=True)
+        tooltip = [
+            alt.Tooltip("batch_size:O", title="batch size"),
+            alt.Tooltip("learning_rate:O", title="learning rate"),
+            alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
+            alt.Tooltip("lower:Q", format=".2f"),
+            alt.Tooltip("upper:Q", format=".2f"),
+            alt.Tooltip("num_seeds:Q", title="seeds"),
+            alt.Tooltip("num_diverged:Q", title="diverged"),
+        ]
+        # A legend of many steps: symbols of a line would say nothing here.
+        legend = alt.Legend(title="test accuracy (%)", type="gradient")
+        color = alt.Color("mean:Q").scale(scale).legend(legend)
+        base = alt.Chart(whole).encode(x, y, tooltip=tooltip)
+        light = f"datum.mean < {middle} ? 'white' : 'black'"
+        layers: list[alt.Chart] = [base.mark_rect().encode(color)]
+        layers.append(
+            base.transform_filter("datum.best").mark_rect(
+                filled=False, stroke="#d62728", strokeWidth=3
+            )
+        )
+        layers.append(
+            base.mark_text(fontSize=12, color=alt.ExprRef(light)).encode(text="text:N")
+        )
+        if len(gone):
+            crosses = alt.Chart(gone).encode(x, y, tooltip=tooltip)
+            layers.append(
+                crosses.mark_point(
+                    shape=CROSS, size=180, strokeWidth=2.5, color="#d62728"
+                )
+            )
+        num_sizes, num_rates = shown["batch_size"].nunique(), _num_rates(points)
+        panels.append(
+            alt.layer(*layers).properties(
+                width=max(62 * num_sizes, 130),
+                height=max(44 * num_rates, 90),
+                title=alt.TitleParams(setting, fontSize=11),
+            )
+        )
+    said = "Mean over seeds at the end; framed: the best rate of a batch size"
+    if points["num_diverged"].any():
+        said += "; cross: a seed diverged"
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def accuracy_by_batch_size(
+    lines: pd.DataFrame, settings: list[str], title: str
+) -> alt.HConcatChart:
+    """Test accuracy against batch size, at the best rate and at a fixed one.
+
+    `lines` are `Advice.lines`: means over seeds, with 95 % intervals.
+    """
+    shown = lines[lines["setting"].isin(settings)]
+    y = alt.Y("value:Q").title("test accuracy (%)").scale(zero=False)
+    panels = []
+    for setting in settings:
+        part = shown[shown["setting"] == setting]
+        kinds = list(dict.fromkeys(part["kind"]))
+        color = alt.Color("kind:N", title=None).scale(
+            domain=kinds, range=list(KINDS[: len(kinds)])
+        )
+        dash = alt.StrokeDash("kind:N", title=None).scale(
+            domain=kinds, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]][: len(kinds)]
+        )
+        tooltip = [
+            alt.Tooltip("batch_size:Q", title="batch size"),
+            alt.Tooltip("learning_rate:Q", title="learning rate"),
+            alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
+            alt.Tooltip("lower:Q", format=".2f"),
+            alt.Tooltip("upper:Q", format=".2f"),
+            alt.Tooltip("num_seeds:Q", title="seeds"),
+        ]
+        base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
+        layers = [
+            base.mark_line(strokeWidth=2).encode(_field(y, "mean"), dash),
+            base.mark_point(filled=True, size=45, opacity=1).encode(_field(y, "mean")),
+        ]
+        if part["num_seeds"].max() > 1:
+            rule = base.mark_rule(strokeWidth=2, opacity=0.5, clip=True)
+            layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
+        panels.append(
+            alt.layer(*layers)
+            .properties(
+                width=WIDTH, height=HEIGHT, title=alt.TitleParams(setting, fontSize=11)
+            )
+            .resolve_scale(color="independent", strokeDash="independent")
+        )
+    num_seeds = int(shown["num_seeds"].max())
+    said = "one seed" if num_seeds < 2 else f"mean of {num_seeds} seeds, 95 % intervals"
+    whole = alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    shared: alt.HConcatChart = whole.resolve_scale(
+        y="shared", color="independent", strokeDash="independent"
+    )
+    return shared
+
+
+def to_target(
+    reached: pd.DataFrame, settings: list[str], target: float, title: str
+) -> alt.HConcatChart:
+    """Epochs, steps and seconds to a test accuracy against batch size.
+
+    `reached` is `Advice.to_target`; dashed is perfect scaling, which takes the same
+    epochs: twice the batch size, half the steps (Shallue et al. 2019).
+    """
+    shown = reached[reached["setting"].isin(settings)]
+    several = shown["setting"].nunique() > 1
+    color = alt.Color("setting:N", title=None).scale(
+        domain=settings, range=list(SETTINGS[: len(settings)])
+    )
+    color = color if several else color.legend(None)
+    panels = []
+    for unit in dict.fromkeys(shown["unit"]):
+        part = shown[shown["unit"] == unit]
+        y = alt.Y("value:Q").title(f"{unit} to {target:g} %").scale(type="log")
+        tooltip = [
+            alt.Tooltip("setting:N"),
+            alt.Tooltip("batch_size:Q", title="batch size"),
+            alt.Tooltip("learning_rate:Q", title="learning rate"),
+            alt.Tooltip("mean:Q", title=unit, format=".4g"),
+            alt.Tooltip("perfect:Q", title="perfect scaling", format=".4g"),
+        ]
+        base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
+        layers = [
+            base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(
+                _field(y, "perfect")
+            ),
+            base.mark_line(strokeWidth=2).encode(_field(y, "mean")),
+            base.mark_point(filled=True, size=45, opacity=1).encode(_field(y, "mean")),
+        ]
+        sure = part[part["lower"] > 0]  # there is no logarithm of less
+        if part["num_seeds"].max() > 1 and len(sure):
+            rule = alt.Chart(sure).mark_rule(strokeWidth=2, opacity=0.5)
+            rule = rule.encode(_batch_sizes(part), color)
+            layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
+        panels.append(alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT))
+    said = (
+        f"To {target:g} % test accuracy, at the rate that takes the fewest steps; "
+        "dashed: perfect scaling; not reached by all seeds: no point"
+    )
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def pareto_front(
+    front: pd.DataFrame, settings: list[str], title: str
+) -> alt.LayerChart | alt.FacetChart:
+    """Test accuracy against seconds of training: the front, and all other epochs.
+
+    `front` is `Advice.front`: measured epochs, averaged over seeds. On the front
+    nothing else is more accurate in so little time.
+    """
+    shown = front[front["setting"].isin(settings)].copy()
+    shown["name"] = (
+        shown["batch_size"].astype(str)
+        + " @ "
+        + shown["learning_rate"].map("{:g}".format)
+        + shown["setting"].map(lambda setting: f", {setting}" if setting else "")
+    )
+    best = shown[shown["on_front"]].reset_index(drop=True)
+    others = shown[~shown["on_front"]]
+    lowest = float(best["accuracy"].min())
+    others = others[others["accuracy"] >= lowest][:2000]
+    sizes = sorted(shown["batch_size"].unique())
+    color = alt.Color("batch_size:O", title="batch size").scale(
+        domain=sizes, range=[color_of(int(size)) for size in sizes]
+    )
+    x = alt.X("seconds:Q").title("seconds of training").scale(type="log")
+    y = alt.Y("accuracy:Q").title("test accuracy (%)").scale(zero=False)
+    tooltip = [
+        alt.Tooltip("name:N", title="config"),
+        alt.Tooltip("epoch:Q"),
+        alt.Tooltip("seconds:Q", format=".3g"),
+        alt.Tooltip("accuracy:Q", title="test accuracy (%)", format=".2f"),
+    ]
+    changes = best[best["name"] != best["name"].shift()]
+    layers = [
+        alt.Chart(others)
+        .mark_point(filled=True, size=14, opacity=0.35)
+        .encode(x, y, color, tooltip=tooltip),
+        alt.Chart(best)
+        .mark_line(interpolate="step-after", color="#555555", strokeWidth=1.5)
+        .encode(x, y),
+        alt.Chart(best)
+        .mark_point(filled=True, size=55, opacity=1)
+        .encode(x, y, color, tooltip=tooltip),
+        alt.Chart(changes[-12:])
+        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, fontSize=10)
+        .encode(x, y, text="name:N"),
+    ]
+    said = "Line: the Pareto front; faint: all other measured epochs above its start"
+    return alt.layer(*layers).properties(
+        width=1.7 * WIDTH,
+        height=HEIGHT + 60,
+        title=alt.TitleParams(title, subtitle=said),
+    )
+
+
+def _domain(points: pd.DataFrame) -> list[float]:
+    """Return what colors span: points far below the rest share the darkest one."""
+    means = points.loc[points["num_diverged"] == 0, "mean"].dropna()
+    if means.empty:
+        return [0.0, 100.0]
+    low, high = float(means.quantile(0.1)), float(means.max())
+    return [low, high if high > low else low + 1]
+
+
+def _num_rates(points: pd.DataFrame) -> int:
+    return int(points["learning_rate"].nunique())
+
+
+def _batch_sizes(frame: pd.DataFrame) -> alt.X:
+    """Return the x axis, with a tick for every batch size."""
+    sizes = sorted(int(size) for size in frame["batch_size"].unique())
+    scale = alt.Scale(type="log", base=2, nice=False, padding=12)
+    axis = alt.Axis(values=sizes, format="d")
+    return alt.X("batch_size:Q", title="batch size", scale=scale, axis=axis)
+
+
+def _field(y: alt.Y, field: str) -> alt.Y:
+    changed = y.copy()
+    changed.shorthand = f"{field}:Q"
+    return changed

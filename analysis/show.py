@@ -1,0 +1,173 @@
+"""Tables, advice and charts of sweeps: printed, and written to a folder."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import click
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis import frames, tables
+from analysis.advice import advise, questions
+from analysis.draws import ARTICLES_NORM, Draws, load_draws
+from analysis.wording import MARGIN, to_markdown, words
+from raybs.draws import GradientSweep
+from raybs.records import record_from_json
+from raybs.store import Store
+
+MAX_PRINTED = 40
+"""Of a table's lines on the terminal; the file has all."""
+
+BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
+
+
+def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None:
+    """Print the tables of sweeps, and write tables and charts to a folder.
+
+    Raises:
+        ValueError: The results hold no such sweep.
+    """
+    records = store.read_records("sweeps", record_from_json)
+    unknown = [name for name in names if name not in records]
+    if unknown:
+        raise ValueError(
+            f"No sweep '{unknown[0]}' in these results, only "
+            f"{', '.join(sorted(records)) or 'none'}; run it: python -m raybs.sweep "
+            f"{unknown[0]}"
+        )
+    training: frames.Frames | None = None  # read once, and only for a sweep of trials
+    for name in names:
+        if isinstance(records[name][0], GradientSweep):
+            text, charts = _of_draws(load_draws(store, name))
+            texts = {"table": text}
+        else:
+            training = training or frames.load(store)
+            found = frames.only(training, name)
+            text, charts = _of_training(found)
+            advice, more = advise_on(found)
+            texts = {"table": text} | ({"advice": advice} if advice else {})
+            charts |= more
+        write(figures_folder(store, figures) / name, texts, charts)
+        if not charts:
+            click.echo(f"{name}: nothing measured yet, so there is no chart.")
+
+
+def figures_folder(store: Store, given: str | None) -> Path:
+    """Return where tables and charts go: beside the results, if these are local."""
+    local = store.filesystem.type_name == "local"
+    return Path(given or (Path(store.root) / "figures" if local else "figures"))
+
+
+def write(
+    folder: Path, texts: Mapping[str, str], charts: Mapping[str, alt.TopLevelMixin]
+) -> None:
+    """Write texts as Markdown, and charts as HTML, PNG and SVG; say so."""
+    from analysis.theme import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.md").write_text(text, "utf-8")
+    for name, chart in charts.items():
+        save(chart, folder, name)
+    click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")
+
+
+def advise_on(
+    found: frames.Frames, *, target: float | None = None, margin: float = MARGIN
+) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    """Print advice, where trials have ended; return it as Markdown, and its charts.
+
+    `target` is in per cent, `margin` in points of it. No text where no two batch sizes
+    have ended trials under one budget.
+    """
+    from analysis.landscape import landscape
+
+    texts: list[str] = []
+    charts: dict[str, alt.TopLevelMixin] = {}
+    title = str(found.trials["title"].iloc[0])
+    for about, part in questions(found):
+        advice = advise(about, part, target=target)
+        if advice is None:
+            continue
+        said = words(advice, margin)
+        for head, sentences in said.items():
+            click.echo(f"\n{head}{f' ({about})' if about else ''}:")
+            for sentence in sentences:
+                click.echo(textwrap.fill(sentence, 88, **BULLET))
+        # Charts of further questions have numbers; what they are about is their title.
+        number = f"_{len(texts) + 1}" if texts else ""
+        shown = landscape(advice, f"{title}: {about}" if about else title)
+        charts |= {f"{name}{number}": chart for name, chart in shown.items()}
+        texts.append(to_markdown(said, about))
+    return "\n".join(texts), charts
+
+
+def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    """Print the final numbers of trials; return them as Markdown, and the charts."""
+    from analysis.figures import figures
+
+    table = tables.final_table(found.trials)
+    click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
+    click.echo("Ours, and the article's in brackets:")
+    for columns in tables.narrow(table):
+        print_table(table[columns][:MAX_PRINTED])
+    if len(table) > MAX_PRINTED:
+        click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
+    return tables.to_markdown(table), figures(found)
+
+
+def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    """Print what draws came to; return it, and more, as Markdown, and the charts."""
+    from analysis.figures import draw_figures
+
+    click.echo(f"\n{found.name}: {found.title}")
+    split = tables.split_table(found)
+    shown = {
+        NORM: tables.draws_table(found),
+        FITS: tables.fits_table(found, [ARTICLES_NORM]).drop(columns="of"),
+        SPLIT: split,
+    }
+    for head, table in shown.items():
+        if len(table):
+            click.echo(f"{head}:")
+            for columns in tables.narrow(table, names=2):
+                print_table(table[columns][:MAX_PRINTED])
+            if len(table) > MAX_PRINTED:
+                click.echo(f"... and {len(table) - MAX_PRINTED} more in table.md.")
+    if found.sweep.crossed and len(split) < len(found.cells):
+        click.echo("A grid of crossed draws is split only where all are complete.")
+    for message in dict.fromkeys(m for m in found.cells["message"] if m):
+        click.echo(f"Failed: {message}")
+    click.echo("Tails of the entries, and fits of the other norms, are in table.md.")
+    written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
+    text = "".join(
+        f"{head}:\n\n{tables.to_markdown(table)}\n"
+        for head, table in written.items()
+        if len(table)
+    )
+    return text, draw_figures(found)
+
+
+NORM = "The norm is |sum n g|, the article's; mean ± deviation"
+FITS = "Powers of the batch size b, with 95 % intervals"
+TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
+SPLIT = "What the variance of the norm is due to"
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """Print a table, as wide as the terminal, or 120 columns."""
+    console = Console(highlight=False)
+    if not console.is_terminal or console.width < 80:  # cut lines are worse than long
+        console.width = 120
+    shown = Table(box=SIMPLE_HEAD)
+    for column in table.columns:
+        shown.add_column(column, no_wrap=column != "config")
+    for row in table.to_numpy().tolist():
+        shown.add_row(*map(Text, row))
+    console.print(shown)
