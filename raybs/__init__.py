@@ -2,5 +2,7 @@
 
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.draws import GradientSweep
+from raybs.grid import grid
+from raybs.runner import run
 
-__all__ = ["GradientSweep", "Phase", "TrainConfig", "TrainSweep"]
+__all__ = ["GradientSweep", "Phase", "TrainConfig", "TrainSweep", "grid", "run"]
