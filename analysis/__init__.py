@@ -1,6 +1,17 @@
 """From stored rows to tidy frames, charts and tables."""
 
+from analysis.advice import Advice, advise
 from analysis.draws import Draws, load_draws, load_gradients
 from analysis.frames import Frames, load
+from analysis.wording import words
 
-__all__ = ["Draws", "Frames", "load", "load_draws", "load_gradients"]
+__all__ = [
+    "Advice",
+    "Draws",
+    "Frames",
+    "advise",
+    "load",
+    "load_draws",
+    "load_gradients",
+    "words",
+]

@@ -60,8 +60,18 @@ class Advice:
     front: pd.DataFrame
 
 
-def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
-    """Yield what one sweep asks, with a title: questions of two batch sizes or more."""
+def advise(found: Frames, *, target: float | None = None) -> list[Advice]:
+    """Answer the questions of one sweep (`frames.only`) that compare batch sizes.
+
+    Those of which no trial has ended are left out. `target` is a test accuracy in per
+    cent (default: what the sweep stopped at, or a point below the best).
+    """
+    answers = [_answer(title, part, target) for title, part in _questions(found)]
+    return [advice for advice in answers if advice]
+
+
+def _questions(found: Frames) -> Iterator[tuple[str, Frames]]:
+    """Yield what one sweep asks, with a title: of two batch sizes or more."""
     trials = found.trials.assign(
         batch_size=found.trials["start_batch_size"],
         learning_rate=found.trials["start_learning_rate"],
@@ -82,12 +92,8 @@ def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
             yield title, replace(found, trials=group, history=history)
 
 
-def advise(title: str, found: Frames, *, target: float | None = None) -> Advice | None:
-    """Answer one of `questions`; None while no trial has ended.
-
-    `target` is a test accuracy in per cent (default: what the sweep stopped at, or a
-    point below the best).
-    """
+def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
+    """Answer a question; None while no trial has ended."""
     trials = found.trials[found.trials["status"].isin(["complete", "diverged"])]
     if trials["final_test_accuracy"].isna().all():
         return None

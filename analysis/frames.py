@@ -72,7 +72,7 @@ def load(results: str | Store) -> Frames:
         for config in sweep.configs:
             fingerprint = entries["fingerprints"][config.dataset]
             # Records of an older raybs lack it; their phases count epochs.
-            num_samples = entries["num_samples"].get(config.dataset, sys.maxsize)
+            num_samples = entries["training_samples"].get(config.dataset, sys.maxsize)
             whole = resolved(config, num_samples)
             found = state_keys(whole, fingerprint, entries["trainer_version"])
             epochs = path(whole)
@@ -105,7 +105,7 @@ def load(results: str | Store) -> Frames:
                     **_config_columns(config, whole),
                     "until": ", ".join(f"{n}={v:g}" for n, v in sweep.until.items()),
                     "budget": _budget(config, sweep.until),
-                    "num_samples": entries["num_samples"].get(config.dataset),
+                    "num_samples": entries["training_samples"].get(config.dataset),
                     "results": store.uri,
                 }
             )

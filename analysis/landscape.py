@@ -126,12 +126,9 @@ def accuracy_by_batch_size(
         if part["num_seeds"].max() > 1:
             rule = base.mark_rule(strokeWidth=2, opacity=0.5, clip=True)
             layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
+        name = alt.TitleParams(setting, fontSize=11)
         panels.append(
-            alt.layer(*layers)
-            .properties(
-                width=WIDTH, height=HEIGHT, title=alt.TitleParams(setting, fontSize=11)
-            )
-            .resolve_scale(color="independent", strokeDash="independent")
+            alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=name)
         )
     num_seeds = int(shown["num_seeds"].max())
     said = "one seed" if num_seeds < 2 else f"mean of {num_seeds} seeds, 95 % intervals"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
-from analysis.advice import advise, questions
+from analysis.advice import advise
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.wording import MARGIN, to_markdown, words
 from raybs.draws import GradientSweep
@@ -91,11 +91,8 @@ def advise_on(
     texts: list[str] = []
     charts: dict[str, alt.TopLevelMixin] = {}
     title = str(found.trials["title"].iloc[0])
-    for about, part in questions(found):
-        advice = advise(about, part, target=target)
-        if advice is None:
-            continue
-        said = words(advice, margin)
+    for advice in advise(found, target=target):
+        about, said = advice.title, words(advice, margin)
         for head, sentences in said.items():
             click.echo(f"\n{head}{f' ({about})' if about else ''}:")
             for sentence in sentences:

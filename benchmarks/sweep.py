@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import finish, machine, markdown, spread
-from benchmarks.schedule import makespan, training_sweeps
+from benchmarks.schedule import TRAINING_SWEEPS, makespan
 from raybs.asked import find
 from raybs.catalog import find_sweep
 from raybs.config import TrainConfig
@@ -180,9 +180,9 @@ def kinds() -> tuple[pd.DataFrame, str]:
     table["ratio"] = table[HANDWRITTEN] / table[RAYBS]
     script = sum(
         list_schedule([trial_seconds(c, table[HANDWRITTEN]) for c in sweep.configs])
-        for _, _, sweep in map(find_sweep, training_sweeps())
+        for _, _, sweep in map(find_sweep, TRAINING_SWEEPS)
     )
-    found = [r for item in find(training_sweeps()) for r in item.requests]
+    found = [r for item in find(TRAINING_SWEEPS) for r in item.requests]
     plan = make_plan(found, {}, set(), speed_of(table[RAYBS], measuring))
     ours_all = makespan(plan, NUM_WORKERS)
     text = (

@@ -128,7 +128,7 @@ def write_sweeps(
             "title": item.title,
             "trainer_version": TRAINER_VERSION,
             "fingerprints": {name: info.fingerprint for name, info in infos.items()},
-            "num_samples": {name: info.num_samples for name, info in infos.items()},
+            "training_samples": {n: info.num_samples for n, info in infos.items()},
             "failed": {key: why for key, why in failed.items() if key in keys},
             **asdict(item.sweep),
         }

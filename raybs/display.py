@@ -18,6 +18,9 @@ from raybs.plan import Plan, Stretch
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines about work under way."""
 
+RARE_SECONDS = 1.0
+"""The same of trials that have ended: of tiny ones there may be thousands."""
+
 
 class Display:
     """A context manager whose `on_event` shows what happens to the pieces of a plan.
@@ -194,7 +197,8 @@ class Display:
         piece = self.plan.pieces[event.index]
         rare = event.kind in ("finished", "reached") and isinstance(piece, Stretch)
         all_done = len(self.done) == len(self.plan.pieces) and not self.running
-        if now - self.line_at < PLAIN_SECONDS and not rare and not all_done:
+        pause = RARE_SECONDS if rare else PLAIN_SECONDS
+        if now - self.line_at < pause and not all_done:
             return
         self.line_at = now
         fraction, counts, left = self._totals()

@@ -48,8 +48,8 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
 def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     """Read what a results folder records of a sweep: the sweep, and the other entries.
 
-    These are title, trainer_version, fingerprints and num_samples (by dataset; an older
-    raybs recorded no num_samples), and failed (messages by the key of the state, or of
+    These are title, trainer_version, fingerprints and training_samples (by dataset; an
+    older raybs did not count them), and failed (messages by the key of the state, or of
     the cell, that was not reached).
 
     Raises:
@@ -60,8 +60,8 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     sweep = sweep_from_json(value)
     names = ("title", "trainer_version", "fingerprints", "failed")
     entries = {name: value[name] for name in names}
-    entries["num_samples"] = value.get("num_samples", {})
-    for entry in ("fingerprints", "failed", "num_samples"):
+    entries["training_samples"] = value.get("training_samples", {})
+    for entry in ("fingerprints", "failed", "training_samples"):
         if not isinstance(entries[entry], dict):
             raise ValueError(f"{entry}: {entries[entry]!r}")
     for config in sweep.configs:

@@ -184,7 +184,8 @@ def _launch(
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
         ValueError: The resources asked for are not there.
     """
-    console = Console(file=sys.stdout, highlight=False)
+    # Plain lines in a notebook, too: one stream, not an output each.
+    console = Console(file=sys.stdout, highlight=False, force_jupyter=False)
     with stopping() as stop, Display(plan, console) as display:
         if local:
             from raybs.local import run_local as launch

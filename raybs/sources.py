@@ -105,7 +105,8 @@ def stamp_of(name: str) -> tuple[Any, ...]:
     folder = data_folder() if name in TORCHVISION else Path(name).expanduser()
     paths = [archive] if archive else sorted(folder.glob("*"))
     stats = [(path, path.stat()) for path in paths]
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    times = ((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    return (str(folder), *times)
 
 
 def _read_folder(folder: Path) -> Parts:

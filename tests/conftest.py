@@ -1,6 +1,6 @@
 """Real data, small: the first samples of the bundled MNIST as an .npz of its own."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.data import Arrays, Dataset, describe, load_arrays, to_device
+from raybs.paths import TRAINER_VERSION
 from raybs.plan import Plan, make_plan, requests
 from raybs.store import Store, open_store
 
@@ -83,3 +84,53 @@ def numbers(store: Store) -> list[dict[str, object]]:
         row.update({name: "nan" for name, value in row.items() if value != value})
         row.update({name: str(v) for name, v in row.items() if isinstance(v, list)})
     return sorted(rows, key=lambda row: str(row["state_key"]))
+
+
+COSINES = [0.9, 0.8, 0.7]
+
+
+def row(key, epoch, accuracy, status="complete", **fields):
+    value = float("nan") if status == "diverged" else accuracy
+    return {
+        "state_key": key,
+        "epoch": epoch,
+        "train_loss": 1 - value,
+        "train_accuracy": value + 0.01,
+        "test_loss": 1 - value,
+        "test_accuracy": value,
+        "weight_distance": 10 * value,
+        "bias_distance": value,
+        "weight_norm": 44.0,
+        "bias_norm": value,
+        "layer_distance": [value] * 3,
+        "cosine_to_init": COSINES,
+        "seconds": 1.5,
+        "device": "cpu",
+        "num_threads": 1,
+        "torch_version": "2",
+        "status": status,
+    } | fields
+
+
+def record(store: Store, name: str, sweep: TrainSweep, failed=None, **fields):
+    value = asdict(sweep) | {
+        "title": f"About {name}.",
+        "trainer_version": TRAINER_VERSION,
+        "fingerprints": dict.fromkeys((c.dataset for c in sweep.configs), "f"),
+        "failed": failed or {},
+    }
+    store.write_record("sweeps", name, value | fields)
+
+
+def fields_of(spec, data=None):
+    """Every (field, frame's columns) that a chart reads."""
+    if isinstance(spec, dict):
+        data = spec.get("data", data)
+        for name, value in spec.items():
+            if name == "field":
+                yield value, data
+            elif name != "datasets":
+                yield from fields_of(value, data)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from fields_of(value, data)

@@ -2,60 +2,23 @@
 
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import Subset
+from conftest import COSINES, Subset, fields_of, record, row
 
 import analysis
 from analysis import article, frames, tables
 from analysis.__main__ import main
 from analysis.figures import figures
 from analysis.theme import color_of, save
-from benchmarks.schedule import training_sweeps
+from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.catalog import find_sweep
 from raybs.config import TrainSweep, label, with_seeds
-from raybs.paths import TRAINER_VERSION, state_keys
-from raybs.store import Store
-
-COSINES = [0.9, 0.8, 0.7]
-
-
-def row(key, epoch, accuracy, status="complete", **fields):
-    value = float("nan") if status == "diverged" else accuracy
-    return {
-        "state_key": key,
-        "epoch": epoch,
-        "train_loss": 1 - value,
-        "train_accuracy": value + 0.01,
-        "test_loss": 1 - value,
-        "test_accuracy": value,
-        "weight_distance": 10 * value,
-        "bias_distance": value,
-        "weight_norm": 44.0,
-        "bias_norm": value,
-        "layer_distance": [value] * 3,
-        "cosine_to_init": COSINES,
-        "seconds": 1.5,
-        "device": "cpu",
-        "num_threads": 1,
-        "torch_version": "2",
-        "status": status,
-    } | fields
-
-
-def record(store: Store, name: str, sweep: TrainSweep, failed=None, **fields):
-    value = asdict(sweep) | {
-        "title": f"About {name}.",
-        "trainer_version": TRAINER_VERSION,
-        "fingerprints": dict.fromkeys((c.dataset for c in sweep.configs), "f"),
-        "failed": failed or {},
-    }
-    store.write_record("sweeps", name, value | fields)
+from raybs.paths import state_keys
 
 
 @pytest.fixture
@@ -199,20 +162,6 @@ def test_a_summary_is_mean_and_t_interval_over_seeds():
     assert alone["lower"] == alone["mean"] == alone["upper"] == 1
 
 
-def fields_of(spec, data=None):
-    """Every (field, frame's columns) that a chart reads."""
-    if isinstance(spec, dict):
-        data = spec.get("data", data)
-        for name, value in spec.items():
-            if name == "field":
-                yield value, data
-            elif name != "datasets":
-                yield from fields_of(value, data)
-    elif isinstance(spec, list):
-        for value in spec:
-            yield from fields_of(value, data)
-
-
 def charts(store):
     return figures(frames.only(analysis.load(store), "one")).values()
 
@@ -283,7 +232,7 @@ def test_only_complete_trials_are_averaged(written):
 
 
 def test_every_number_of_the_article_belongs_to_a_config_of_a_sweep():
-    sweeps = [find_sweep(name)[2] for name in training_sweeps()]
+    sweeps = [find_sweep(name)[2] for name in TRAINING_SWEEPS]
     labels = {label(config) for sweep in sweeps for config in sweep.configs}
     assert set(article.ARTICLE) <= labels
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import contenders, report, step
-from benchmarks.schedule import GPU, makespan, training_sweeps
+from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
 from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.asked import find
 from raybs.catalog import find_sweep
@@ -22,7 +22,7 @@ from raybs.plan import make_plan
 def test_every_sweep_of_the_article_ends_within_5_percent_of_the_bound(
     num_workers, speed
 ):
-    for names in [*([name] for name in training_sweeps()), training_sweeps()]:
+    for names in [*([name] for name in TRAINING_SWEEPS), TRAINING_SWEEPS]:
         found = [r for item in find(names) for r in item.requests]
         plan = make_plan(found, {}, set(), speed)
         bound = plan.bound(num_workers)

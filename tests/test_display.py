@@ -67,9 +67,11 @@ def test_plain_output_is_a_line_now_and_then_and_one_at_each_end():
         Event(kind="epoch", index=0, epoch=k, test_accuracy=0.9) for k in range(11)
     ]
     events += [Event(kind="finished", index=0)]
-    text, _ = shown(events)
-    assert text.count("seed 0") == 2  # the clock stands still
+    text, _ = shown(events, clock=[k / 5 for k in range(99)])
+    assert text.count("seed 0") == 2  # after more than a second
     assert "10 @ 0.1 x 10, seed 0: epoch 10 of 10, finished" in " ".join(text.split())
+    text, _ = shown(events)
+    assert "finished" not in text  # of tiny ones a line a second will do
 
 
 def test_failures_are_shown_as_they_happen_and_kept():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.schedule import training_sweeps
+from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.catalog import find_sweep
 from raybs.config import Phase, TrainConfig, TrainSweep, canonical, with_seeds
 from raybs.cost import state_bytes
@@ -42,7 +42,7 @@ def counts(*names, seeds=1):
 
 
 def test_the_articles_sweeps_share_most_of_their_epochs():
-    assert counts(*training_sweeps()) == (1621, 720)
+    assert counts(*TRAINING_SWEEPS) == (1621, 720)
     assert counts("recovery") == (241, 180)
     assert counts("recovery", seeds=5) == (5 * 241, 5 * 180)
 

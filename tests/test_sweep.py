@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import Subset, numbers
 
-from benchmarks.schedule import training_sweeps
+from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.cost import Speed, speed_from_json
 from raybs.options import parse_gpus, parse_seeds
 from raybs.store import FORMAT, open_store
@@ -112,7 +112,7 @@ def test_plan_says_what_would_be_trained_and_leaves_nothing(here, subset):
     assert not (here / "results").exists()
     call(name, "--local")
     assert "4 stored" in call(name, "--plan", "--seeds", "0,1,2,3,4")
-    assert call("--plan", *training_sweeps()).startswith(
+    assert call("--plan", *TRAINING_SWEEPS).startswith(
         "21 trials ask for 1621 epochs: 0 stored, 901 shared between trials,\n720 to"
     )
     drawn = call("--plan", "gradient_competition", "--draws", 20, "--regime", "late")

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from raybs.config import Phase
 from raybs.model import ORDER_STREAM, forward, generator, init_state
+from raybs.paths import path, resolved
 from raybs.train import select, train
 
 
@@ -50,21 +52,17 @@ def slow_twin(subset, config):
     if config.optimizer == "sgd":
         options |= {"momentum": config.momentum, "nesterov": config.nesterov}
     optimizer = kind[config.optimizer](model.parameters(), lr=1.0, **options)
-    epoch = 0
-    for phase in config.phases:
-        for _ in range(phase.epochs):
-            epoch += 1
-            optimizer.param_groups[0]["lr"] = phase.learning_rate
-            order = generator(config.seed, ORDER_STREAM, epoch).permutation(230)
-            for start in range(0, 230, phase.batch_size):
-                picked = torch.from_numpy(order[start : start + phase.batch_size])
-                logits = model(subset.data.train_images[picked])
-                loss = functional.cross_entropy(
-                    logits, subset.data.train_labels[picked]
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+    for number, epoch in enumerate(path(config), 1):
+        optimizer.param_groups[0]["lr"] = epoch.learning_rate
+        order = generator(config.seed, ORDER_STREAM, number).permutation(230)
+        order = order[: epoch.samples or 230]
+        for start in range(0, len(order), epoch.batch_size):
+            picked = torch.from_numpy(order[start : start + epoch.batch_size])
+            logits = model(subset.data.train_images[picked])
+            loss = functional.cross_entropy(logits, subset.data.train_labels[picked])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     return [parameter.data for parameter in model.parameters()]
 
 
@@ -205,3 +203,44 @@ def test_an_epoch_ends_with_a_short_batch(subset, monkeypatch):
     monkeypatch.setattr(raybs.step, "forward", counting)
     run(subset, subset.config((64, 0.1, 1)))
     assert sizes == [64, 64, 64, 38]
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])  # deferred, and not
+@pytest.mark.parametrize("length", [{"steps": 70}, {"samples": 300}])
+def test_a_cut_epoch_takes_its_first_samples_and_no_more(subset, batch_size, length):
+    cut = Phase(batch_size=batch_size, learning_rate=0.05, **length)
+    given = replace(subset.config((8, 0.05, 1)), phases=(cut,))
+    config = resolved(given, 230)
+    last = run(subset, config)[-1].state
+    steps, samples = {
+        (4, "steps"): (70, 230 + 12 * 4),  # 58 steps are an epoch
+        (4, "samples"): (58 + 18, 300),
+        (64, "steps"): (70, 17 * 230 + 2 * 64),  # 4 are
+        (64, "samples"): (4 + 2, 300),
+    }[batch_size, *length]
+    assert (last.step, last.samples_seen) == (steps, samples)
+    for ours, twin in zip(
+        [t[0] for pair in zip(last.weights, last.biases, strict=True) for t in pair],
+        slow_twin(subset, config),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours.view_as(twin), twin, rtol=1e-4, atol=1e-5)
+
+
+def test_a_replica_whose_trial_ends_leaves_and_the_others_go_on(subset):
+    configs = [subset.config((64, rate, 4)) for rate in (0.01, 0.1, 0.2)]
+
+    def ends(config, row):
+        return config == configs[1] and row["epoch"] == 2
+
+    seen = [
+        (p.configs, p.state.epoch)
+        for p in train(configs, subset.data, stop=4, measured={1, 2}, ends=ends)
+    ]
+    rest = (configs[0], configs[2])
+    assert seen == [(tuple(configs), 1), (tuple(configs), 2), (rest, 3), (rest, 4)]
+    alone = [
+        p.state.epoch
+        for p in train([configs[1]], subset.data, stop=4, measured={1, 2}, ends=ends)
+    ]
+    assert alone == [1, 2]

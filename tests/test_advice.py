@@ -1,0 +1,378 @@
+"""Advice on synthetic problems whose best batch size and learning rate are known."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from conftest import fields_of, record, row
+from scipy import stats
+
+import analysis
+from analysis import advice
+from analysis.__main__ import advise_command
+from analysis.advice import POINT
+from analysis.figures import figures
+from analysis.frames import only
+from analysis.landscape import landscape
+from analysis.wording import paired, words
+from raybs import grid
+from raybs.paths import num_steps, path, resolved, state_keys
+
+SIZES, RATES = [16, 64, 256, 1024], [0.01, 0.03, 0.1, 0.3]
+NUM_SAMPLES = 6400
+
+
+def accuracy(config, part):
+    """Best at 64 and 0.03: a bowl over the grid, approached as training goes on.
+
+    Each seed has its own luck, the same in all configs but for a little.
+    """
+    phase = config.phases[0]
+    size, rate = (
+        math.log2(phase.batch_size / 64),
+        math.log10(phase.learning_rate / 0.03),
+    )
+    luck = 0.002 * config.seed + 0.0003 * ((config.seed * size) % 3)
+    return (0.95 - 0.004 * size**2 - 0.05 * rate**2 + luck) * (1 - math.exp(-12 * part))
+
+
+def write(store, sweep, *, name="grid", acc=accuracy, seconds=None, status=None):
+    """Store the rows of `sweep` as if trained, a second per million of samples."""
+    record(store, name, sweep, training_samples={"mnist": NUM_SAMPLES})
+    rows = []
+    for given in sweep.configs:
+        config = resolved(given, NUM_SAMPLES)
+        keys, step, seen, spent = state_keys(config, "f"), 0, 0, 0.0
+        epochs = path(config)
+        rows.append(row(keys[0], 0, 0.1, step=0, samples_seen=0, training_seconds=0.0))
+        for number, epoch in enumerate(epochs, 1):
+            step += num_steps(epoch, NUM_SAMPLES)
+            seen += epoch.samples or NUM_SAMPLES
+            spent += seconds(epoch) if seconds else 1000 / epoch.batch_size**0.5
+            how = status(config, number) if status else "complete"
+            counters = {"step": step, "samples_seen": seen, "training_seconds": spent}
+            value = acc(config, number / len(epochs))
+            rows.append(row(keys[number], number, value, how, **counters))
+            if how == "diverged":
+                break
+    store.write_rows(rows)
+    return store
+
+
+def ask(store, name="grid", **options):
+    [found] = analysis.advise(only(analysis.load(store), name), **options)
+    return found
+
+
+def bowl(store, **fields):
+    given = {"batch_size": SIZES, "learning_rate": RATES, "epochs": 8, "seeds": 3}
+    return write(store, grid(**(given | fields)))
+
+
+def said(found, margin=0.2):
+    return {head: " ".join(texts) for head, texts in words(found, margin).items()}
+
+
+def test_the_known_best_is_found(store):
+    found = said(ask(bowl(store)))
+    assert "Train with batch size 64 at learning rate 0.03: 95.2" in found["Advice"]
+    assert "3 seeds) after 8 epochs" in found["Advice"]
+    assert "None is more accurate" in found["Evidence"]
+    assert "800 steps at batch size 16" not in found["Limits"]  # 400 x 8
+    assert "3,200 steps at batch size 16, 56 at 1024" in found["Limits"]
+    assert "edge" not in found["Limits"]
+    assert "Not flat" not in found["Limits"]
+
+
+def test_a_second_set_of_seeds_gives_the_same_advice(store):
+    bowl(store)
+    again = grid(batch_size=SIZES, learning_rate=RATES, epochs=8, seeds=[3, 4, 5])
+    write(store, again, name="again")
+    first, second = ask(store), ask(store, "again")
+    for one, other in zip(
+        first.points[first.points["best"]][POINT].to_numpy(),
+        second.points[second.points["best"]][POINT].to_numpy(),
+        strict=True,
+    ):
+        assert list(one) == list(other)
+
+
+def test_of_those_within_the_margin_the_soonest_is_taken(store):
+    # 256 loses 4 * 0.4 points, and takes half the seconds of 64.
+    found = said(ask(bowl(store)), margin=2.0)
+    assert "Train with batch size 256 at learning rate 0.03" in found["Advice"]
+    assert "is within 2 points (-1.5" in found["Evidence"]
+    assert "in 0.50 times the seconds" in found["Evidence"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ([0.001, 0.003, 0.01], "the best rate is the highest tried"),
+        ([0.1, 0.3, 1.0], "the best rate is the lowest tried"),
+        ([0.03], "One learning rate was tried for batch size 16, 64, 256, 1024"),
+    ],
+)
+def test_a_best_rate_on_the_edge_is_said_so(store, rates, words):
+    found = said(ask(bowl(store, learning_rate=rates)))
+    assert words in found["Limits"]
+
+
+def test_a_batch_size_on_the_edge_is_said_so(store):
+    found = said(ask(bowl(store, batch_size=[64, 256, 1024])))
+    assert "Batch size 64 is the smallest tried" in found["Limits"]
+
+
+def test_one_seed_has_no_intervals_and_says_so(store):
+    found = ask(bowl(store, seeds=1))
+    assert "One seed: luck cannot be told" in said(found)["Limits"]
+    assert "(one seed)" in said(found)["Advice"]
+    assert (found.points["lower"] == found.points["upper"]).all()
+
+
+def test_too_few_seeds_say_how_many_would_do(store):
+    def noisy(config, part):
+        return 0.9 + 0.01 * (-1) ** config.seed * (config.phases[0].batch_size == 64)
+
+    sweep = grid(batch_size=[16, 64], learning_rate=RATES, epochs=2, seeds=3)
+    write(store, sweep, acc=noisy)
+    assert "Too few seeds: with 3" in said(ask(store))["Limits"]
+
+
+def test_a_curve_that_still_rises_is_said_so(store):
+    def rising(config, part):
+        return accuracy(config, 1) * part
+
+    sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=8, seeds=2)
+    found = ask(write(store, sweep, acc=rising))
+    assert "Not flat yet" in said(found)["Limits"]
+    # From 6 of 8 epochs to 8: a quarter of what is reached.
+    best = found.points[found.points["best"]]
+    assert best["gain"].tolist() == pytest.approx((best["mean"] / 4).tolist())
+
+
+def test_a_diverged_point_is_named_and_never_advised(store):
+    def best_diverges(config, number):
+        gone = (
+            config.phases[0]
+            == grid(batch_size=64, learning_rate=0.03, epochs=8).configs[0].phases[0]
+        )
+        return "diverged" if gone and config.seed == 1 and number == 5 else "complete"
+
+    sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=8, seeds=3)
+    found = ask(write(store, sweep, status=best_diverges))
+    assert "at learning rate 0.03: " not in said(found)["Advice"].split("64")[1][:30]
+    assert "Diverged with some seed" in said(found)["Limits"]
+    assert "batch size 64 at learning rate 0.03" in said(found)["Limits"]
+    crosses = landscape(found, "t")["heat_map"].to_dict()
+    assert "M-1,-1L1,1M1,-1L-1,1" in json.dumps(crosses)
+
+
+def test_a_target_is_reached_in_steps_that_shrink_perfectly(store):
+    """All batch sizes reach the target at one part of their epochs."""
+
+    def same(config, part):
+        return 0.9 * part
+
+    sweep = grid(batch_size=SIZES, learning_rate=0.1, epochs=10, seeds=2)
+    found = ask(write(store, sweep, acc=same), target=45.0)
+    reached = found.to_target.set_index(["unit", "batch_size"])["mean"]
+    for (
+        size
+    ) in SIZES:  # half of 10 epochs; 6400 samples are whole steps of all but 1024
+        assert reached["epochs", size] == pytest.approx(5)
+        assert reached["steps", size] == pytest.approx(5 * math.ceil(6400 / size))
+        assert reached["seconds", size] == pytest.approx(5 * 1000 / size**0.5)
+    perfect = found.to_target.set_index(["unit", "batch_size"])["perfect"]
+    assert perfect["steps", 1024] == pytest.approx(2000 / 64)
+    assert perfect["epochs", 1024] == pytest.approx(5)
+    assert "up to 1024, the largest" in said(found)["Evidence"]
+
+
+def test_between_two_epochs_accuracy_is_linear():
+    trial = pd.DataFrame(
+        {
+            "epoch": [0, 1, 2],
+            "test_accuracy": [10.0, 50.0, 90.0],
+            "samples_seen": [0, 100, 200],
+            "step": [0, 25, 50],
+            "training_seconds": [0.0, 2.0, 6.0],
+            "num_samples": [100] * 3,
+        }
+    )
+    expected = {"epochs": 1.25, "steps": 31.25, "seconds": 3.0}
+    assert advice._crossing(trial, 60.0) == pytest.approx(expected)
+    assert advice._crossing(trial, 50.0)["steps"] == 25
+    assert advice._crossing(trial, 5.0)["steps"] == 0
+    assert all(map(math.isnan, advice._crossing(trial, 95.0).values()))
+    old = trial.assign(num_samples=None)  # of an older raybs
+    assert advice._crossing(old, 60.0) == pytest.approx(expected)
+
+
+def test_trials_that_stop_at_a_goal_are_compared_by_when_they_reach_it(store):
+    def slower_when_larger(config, part):
+        return 0.97 * part ** (config.phases[0].batch_size / 256)
+
+    sweep = grid(
+        batch_size=[64, 256],
+        learning_rate=[0.03, 0.1],
+        epochs=8,
+        seeds=2,
+        until={"test_accuracy": 0.6},
+    )
+    found = ask(write(store, sweep, acc=slower_when_larger))
+    assert found.goal == found.target == 60.0
+    # 64: (part) ** 0.25 * 0.97 is above 0.6 after 2 of 8 epochs; 256 after 5.
+    steps = found.points.set_index(["batch_size", "learning_rate"])["steps"]
+    assert steps[64, 0.03] == 2 * 100
+    assert steps[256, 0.03] == 5 * 25
+    text = said(found)
+    assert "batch size 64" in text["Advice"]
+    assert (
+        "it reaches 60 % soonest, in 250 s of training and 200 steps"
+        in (text["Advice"])
+    )
+    assert "batch size 256 at learning rate 0.03 takes the fewest steps" in (
+        text["Evidence"].lower()
+    )
+    assert "what they could reach is not known" in text["Limits"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ({"steps": 300}, "300 steps: batch size 1024 saw 64 times the samples of 16"),
+        ({"samples": 12800}, "12800 samples: 800 steps at batch size 16, 14 at 1024"),
+        ({"seconds": 9, "epochs": 2}, "9 s of training, on this hardware"),
+    ],
+)
+def test_the_budget_is_said(store, budget, words):
+    found = said(ask(bowl(store, **({"epochs": None} | budget))))
+    assert words in found["Limits"]
+
+
+def test_different_budgets_and_datasets_are_different_questions(store):
+    sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=[2, 4], seeds=1)
+    write(store, sweep)
+    found = analysis.advise(only(analysis.load(store), "grid"))
+    assert [advice.title for advice in found] == ["2 epochs", "4 epochs"]
+
+
+def test_optimizers_are_settings_of_one_question(store):
+    sweep = grid(
+        batch_size=SIZES, learning_rate=RATES, epochs=4, optimizer=["sgd", "adam"]
+    )
+    found = ask(write(store, sweep))
+    assert set(found.points["setting"]) == {"sgd", "adam"}
+    assert len(found.points[found.points["best"]]) == 8
+    assert "(sgd)" in said(found)["Advice"] or "(adam)" in said(found)["Advice"]
+
+
+def test_what_compares_no_batch_sizes_asks_no_question(store):
+    write(store, grid(batch_size=64, learning_rate=RATES, epochs=2))
+    assert analysis.advise(only(analysis.load(store), "grid")) == []
+
+
+def test_a_paired_interval_is_students(store):
+    found = ask(bowl(store))
+    points = found.points.set_index(["batch_size", "learning_rate"], drop=False)
+    one, other = points.loc[256, 0.03].to_dict(), points.loc[64, 0.03].to_dict()
+    ends = found.trials.set_index(["batch_size", "learning_rate", "seed"])[
+        "final_test_accuracy"
+    ]
+    pairs = [100 * (ends[256, 0.03, s] - ends[64, 0.03, s]) for s in range(3)]
+    expected = stats.ttest_1samp(pairs, 0).confidence_interval(0.95)
+    assert paired(found.trials, one, other) == (
+        pytest.approx(np.mean(pairs)),
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+        3,
+    )
+
+
+def test_the_front_is_what_nothing_dominates(store):
+    front = ask(bowl(store)).front
+    for point in front.to_dict("records"):
+        others = front[
+            (front["accuracy"] >= point["accuracy"])
+            & (front["seconds"] <= point["seconds"])
+        ]
+        same = others[["accuracy", "seconds"]].drop_duplicates()
+        assert point["on_front"] == (len(same) == 1)
+
+
+def test_every_field_that_a_chart_reads_is_a_column_with_values(store):
+    found = ask(bowl(store, optimizer=["sgd", "adam"]))
+    charts = landscape(found, "title")
+    assert set(charts) == {"heat_map", "accuracy", "to_target", "front"}
+    for chart in charts.values():
+        spec = chart.to_dict()
+        fields = list(fields_of(spec))
+        assert len(fields) > 5
+        for field, data in fields:
+            rows = spec["datasets"][data["name"]]
+            assert rows, f"{field}: an empty frame"
+            assert all(row.get(field) is not None for row in rows), field
+
+
+@pytest.mark.drawing
+def test_the_command_writes_advice_and_charts(store, tmp_path):
+    bowl(store)
+    out = tmp_path / "out"
+    arguments = [store.uri, "grid", "--target", "0.9", "--figures", str(out)]
+    result = CliRunner().invoke(advise_command, arguments)
+    assert result.exit_code == 0, result.output
+    assert "Train with batch size 64 at learning rate 0.03" in result.output
+    text = (out / "grid/advice.md").read_text()
+    assert "- Train with batch size 64" in text
+    assert "To 90 %" in text
+    names = ("heat_map", "accuracy", "to_target", "front")
+    assert {path.name for path in (out / "grid").iterdir()} == {
+        "advice.md",
+        *(
+            f"{n}.{kind}"
+            for n, kind in itertools.product(names, ("html", "png", "svg"))
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["grid"], "nothing to advise on; run a grid first"),
+        (["other"], "No sweep 'other'"),
+        (["--target", "97"], "0<=x<=1"),
+    ],
+)
+def test_what_cannot_be_advised_on_is_exit_2(store, arguments, words):
+    write(store, grid(batch_size=64, learning_rate=0.1, epochs=1))
+    result = CliRunner().invoke(advise_command, [store.uri, *arguments])
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+
+
+def test_no_results_are_exit_2(tmp_path):
+    result = CliRunner().invoke(advise_command, [str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert "No results in" in result.output
+
+
+def test_an_unfinished_grid_is_advised_on_with_what_has_ended(store):
+    sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=4)
+    record(store, "grid", sweep, training_samples={"mnist": NUM_SAMPLES})
+    assert analysis.advise(only(analysis.load(store), "grid")) == []
+    half = [c for c in sweep.configs if c.phases[0].batch_size < 100]
+    write(store, grid(batch_size=[16, 64], learning_rate=RATES, epochs=4), name="half")
+    assert len(half) == 8
+    found = said(ask(store))
+    assert "8 of 16 trials have not ended" in found["Limits"]
+
+
+def test_a_sweep_of_several_batch_sizes_ends_with_these_charts(store):
+    bowl(store)
+    found = only(analysis.load(store), "grid")
+    assert set(figures(found)) == {"curves", "distance"}
