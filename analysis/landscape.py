@@ -35,8 +35,7 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
     `points` are `Advice.points`. The best rate of each batch size has a frame, a
     diverged point a cross.
     """
-    ended = points[points["mean"].notna()]
-    middle = float(ended["mean"].median()) if len(ended) else 0.0
+    domain = _domain(points)
     panels = []
     for setting in settings:
         shown = points[points["setting"] == setting].assign(
@@ -46,7 +45,7 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
         y = alt.Y("learning_rate:O").title("learning rate").sort("descending")
         whole = shown[shown["num_diverged"] == 0].dropna(subset=["mean"])
         gone = shown[shown["num_diverged"] > 0]
-        scale = alt.Scale(scheme="viridis", domain=_domain(points), clamp=True)
+        scale = alt.Scale(scheme="viridis", domain=domain, clamp=True)
         tooltip = [
             alt.Tooltip("batch_size:O", title="batch size"),
             alt.Tooltip("learning_rate:O", title="learning rate"),
@@ -56,11 +55,10 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
             alt.Tooltip("num_seeds:Q", title="seeds"),
             alt.Tooltip("num_diverged:Q", title="diverged"),
         ]
-        # A legend of many steps: symbols of a line would say nothing here.
-        legend = alt.Legend(title="test accuracy (%)", type="gradient")
+        legend = alt.Legend(title="test accuracy (%)", type="gradient", format=".1f")
         color = alt.Color("mean:Q").scale(scale).legend(legend)
         base = alt.Chart(whole).encode(x, y, tooltip=tooltip)
-        light = f"datum.mean < {middle} ? 'white' : 'black'"
+        light = f"datum.mean < {sum(domain) / 2} ? 'white' : 'black'"
         layers: list[alt.Chart] = [base.mark_rect().encode(color)]
         layers.append(
             base.transform_filter("datum.best").mark_rect(
@@ -156,7 +154,10 @@ def to_target(
     panels = []
     for unit in dict.fromkeys(shown["unit"]):
         part = shown[shown["unit"] == unit]
-        y = alt.Y("value:Q").title(f"{unit} to {target:g} %").scale(type="log")
+        ends = part[["mean", "perfect"]]
+        domain = [0.8 * float(ends.min(axis=None)), 1.25 * float(ends.max(axis=None))]
+        scale = alt.Scale(type="log", domain=domain, nice=False)
+        y = alt.Y("value:Q", title=f"{unit} to {target:g} %", scale=scale)
         tooltip = [
             alt.Tooltip("setting:N"),
             alt.Tooltip("batch_size:Q", title="batch size"),
@@ -174,7 +175,7 @@ def to_target(
         ]
         sure = part[part["lower"] > 0]  # there is no logarithm of less
         if part["num_seeds"].max() > 1 and len(sure):
-            rule = alt.Chart(sure).mark_rule(strokeWidth=2, opacity=0.5)
+            rule = alt.Chart(sure).mark_rule(strokeWidth=2, opacity=0.5, clip=True)
             rule = rule.encode(_batch_sizes(part), color)
             layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
         panels.append(alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT))
@@ -205,10 +206,13 @@ def pareto_front(
     lowest = float(best["accuracy"].min())
     others = others[others["accuracy"] >= lowest][:2000]
     sizes = sorted(shown["batch_size"].unique())
-    color = alt.Color("batch_size:O", title="batch size").scale(
-        domain=sizes, range=[color_of(int(size)) for size in sizes]
+    color = (
+        alt.Color("batch_size:O", title="batch size")
+        .scale(domain=sizes, range=[color_of(int(size)) for size in sizes])
+        .legend(symbolType="circle", symbolSize=60)
     )
-    x = alt.X("seconds:Q").title("seconds of training").scale(type="log")
+    scale = alt.Scale(type="log", nice=False, padding=12)
+    x = alt.X("seconds:Q", title="seconds of training", scale=scale)
     y = alt.Y("accuracy:Q").title("test accuracy (%)").scale(zero=False)
     tooltip = [
         alt.Tooltip("name:N", title="config"),
@@ -216,7 +220,7 @@ def pareto_front(
         alt.Tooltip("seconds:Q", format=".3g"),
         alt.Tooltip("accuracy:Q", title="test accuracy (%)", format=".2f"),
     ]
-    changes = best[best["name"] != best["name"].shift()]
+    named = best.drop_duplicates("name", keep="last")
     layers = [
         alt.Chart(others)
         .mark_point(filled=True, size=14, opacity=0.35)
@@ -227,8 +231,8 @@ def pareto_front(
         alt.Chart(best)
         .mark_point(filled=True, size=55, opacity=1)
         .encode(x, y, color, tooltip=tooltip),
-        alt.Chart(changes[-12:])
-        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, fontSize=10)
+        alt.Chart(named[-12:])
+        .mark_text(align="left", baseline="top", dx=4, dy=5, fontSize=10)
         .encode(x, y, text="name:N"),
     ]
     said = "Line: the Pareto front; faint: all other measured epochs above its start"
@@ -242,10 +246,9 @@ def pareto_front(
 def _domain(points: pd.DataFrame) -> list[float]:
     """Return what colors span: points far below the rest share the darkest one."""
     means = points.loc[points["num_diverged"] == 0, "mean"].dropna()
-    if means.empty:
-        return [0.0, 100.0]
-    low, high = float(means.quantile(0.1)), float(means.max())
-    return [low, high if high > low else low + 1]
+    high, middle = float(means.max()), float(means.median())
+    low = max(float(means.min()), high - 3 * (high - middle))
+    return [low, high] if high > low else [high - 1, high]
 
 
 def _num_rates(points: pd.DataFrame) -> int:

@@ -138,6 +138,19 @@ def _scaling(advice: Advice) -> list[str]:
         else:
             said = f"steps shrink as batches grow up to {last}, then more slowly"
         found.append(f"{goal} {said} (within {SCALING:g} times perfect scaling).")
+    tried = advice.points[["setting", "batch_size"]].drop_duplicates()
+    there = steps[["setting", "batch_size"]].drop_duplicates()
+    pairs = tried.merge(there, how="left", indicator=True)
+    missed = [
+        f"batch size {row['batch_size']}"
+        + (f" ({row['setting']})" if row["setting"] else "")
+        for row in _rows(pairs[pairs["_merge"] == "left_only"])
+    ]
+    if missed:
+        found.append(
+            f"With no rate did all seeds of {', '.join(missed)} reach "
+            f"{advice.target:g} %."
+        )
     return found
 
 

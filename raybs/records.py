@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from raybs.checks import is_integer
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.draws import GradientSweep
+from raybs.paths import resolved
 
 Sweep = TrainSweep | GradientSweep
 
@@ -66,4 +68,8 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
             raise ValueError(f"{entry}: {entries[entry]!r}")
     for config in sweep.configs:
         entries["fingerprints"][config.dataset]
+        num_samples = entries["training_samples"].get(config.dataset, 1)
+        if not is_integer(num_samples) or num_samples < 1:
+            raise ValueError(f"training_samples: {num_samples!r}")
+        resolved(config, num_samples)
     return sweep, entries

@@ -145,7 +145,7 @@ def test_ctrl_c_saves_what_is_under_way_and_leaves_no_process(sweep_file):
     )
     with process:
         try:
-            # Short ones share a trial of Tune; the long one follows when these are done.
+            # Short ones share a trial of Tune; the long one follows them.
             wait_for(lambda: len(kept_states()) > 1)
             workers = wait_for(lambda: descendants(process.pid))
             time.sleep(1)

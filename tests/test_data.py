@@ -79,6 +79,8 @@ RIGHT = {
         ({"y_test": np.full(3, 10)}, "y_test is empty, or has labels"),
         ({"x_test": np.ones((0, 2, 2)), "y_test": np.ones(0, int)}, "y_test is empty"),
         ({"x_train": np.array([{"a": 1}] * 10, dtype=object)}, "cannot be read"),
+        ({"y_train": np.ones(10, int)}, "y_train has one class only, 1"),
+        ({"y_test": np.full(3, 5)}, "y_test has the label 5, of which there is no"),
     ],
 )
 def test_a_wrong_npz_is_refused_with_what_is_wrong(tmp_path, change, words):

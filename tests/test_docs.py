@@ -7,12 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 import analysis
+from analysis.__main__ import advise_command
+from analysis.__main__ import main as analyze
 from analysis.article import ARTICLE
 from analysis.draws import ARTICLES_NORM, NORMS, complete
 from analysis.statistics import fit_powers, summarize_entries
 from raybs.catalog import find_sweep
 from raybs.config import TrainSweep
 from raybs.draws import GradientSweep
+from raybs.grid_command import grid_command
 from raybs.sweep import main
 
 TOP = Path(__file__).parent.parent
@@ -49,8 +52,10 @@ def test_the_gradient_experiment_of_the_docs_is_a_sweep_and_so_is_the_crossed_on
 
 
 def test_every_option_in_the_readme_exists():
-    help_text = CliRunner().invoke(main, ["--help"]).output
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGES[0].read_text())):
+    commands = (main, grid_command, analyze, advise_command)
+    help_text = "".join(CliRunner().invoke(c, ["--help"]).output for c in commands)
+    pages = "".join(page.read_text() for page in (PAGES[0], TOP / "docs/grids.md"))
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", pages)):
         if option != "--quiet":  # pip's
             assert option in help_text, option
 

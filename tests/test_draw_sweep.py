@@ -196,7 +196,7 @@ def test_a_start_that_diverges_fails_its_draws_in_words(write):
         (("--draws", 0), "num_draws=0; use 1 to"),
         (("--batch-size", "0,4"), "batch_size=0; a draw has 100 samples"),
         (("--batch-size", "128"), "batch_size=128; a draw has 100 samples"),
-        (("--batch-size", "many"), "--batch-size 'many': give whole numbers"),
+        (("--batch-size", "many"), "'many': give whole numbers"),
         (("--regime", "middle"), "No regime named 'middle'; known: early, late"),
         (("--crossed", "30"), "--crossed '30': give sample sets x orders"),
         (("--crossed", "0x3"), "use (sample sets, orders), 2 to 1000 each"),
