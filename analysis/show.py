@@ -15,6 +15,7 @@ from rich.text import Text
 
 from analysis import frames, tables
 from analysis.advice import advise
+from analysis.article import ARTICLE
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.wording import MARGIN, to_markdown, words
 from raybs.draws import GradientSweep
@@ -111,7 +112,8 @@ def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin
 
     table = tables.final_table(found.trials)
     click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
-    click.echo("Ours, and the article's in brackets:")
+    if not ARTICLE.keys().isdisjoint(found.trials["label"]):
+        click.echo("Ours, and the article's in brackets:")
     for columns in tables.narrow(table):
         print_table(table[columns][:MAX_PRINTED])
     if len(table) > MAX_PRINTED:

@@ -182,7 +182,9 @@ def refuse_together(option: str, given: object, **others: object) -> None:
 
 def say_plan(plan: Plan, num_workers: int) -> None:
     """Print what is asked, stored, shared, to train and to draw."""
-    epochs = f"{plan.num_trials} trials ask for {plan.asked} epochs: "
+    until = any(stretch.until for stretch in plan.stretches)
+    most = "at most " if until else ""  # trials may stop before
+    epochs = f"{plan.num_trials} trials ask for {most}{plan.asked} epochs: "
     if not plan.stretches:
         click.echo(f"{epochs}all stored.")
     else:

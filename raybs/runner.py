@@ -50,7 +50,8 @@ def run(
     name: str = "grid",
     title: str = "",
     results: str = "results",
-    changes: Changes | None = None,
+    seeds: Sequence[int] = (),
+    max_epochs: int | None = None,
     resources: Resources | None = None,
     local: bool = False,
 ) -> "Frames | Draws":
@@ -58,8 +59,9 @@ def run(
 
     `sweep` is what `raybs.grid` returns, any TrainSweep or GradientSweep, or the name
     of one that comes with raybs. Its results are recorded as `name` (a named sweep has
-    its own) in the folder or bucket `results`. `changes` are what the command line's
-    options change. On Ray, with `resources`; or `local`, in this process.
+    its own) in the folder or bucket `results`. `seeds` repeat every config, where they
+    are given; `max_epochs` cuts every phase. On Ray, with `resources`; or `local`, in
+    this process.
 
     Returns:
         `analysis.Frames` of this sweep, trials and history; of a GradientSweep
@@ -72,7 +74,7 @@ def run(
     import analysis
     from analysis.frames import only
 
-    changes = changes or Changes()
+    changes = Changes(seeds=seeds, max_epochs=max_epochs)
     if isinstance(sweep, str):
         [asked] = find([sweep], changes)
     else:

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from conftest import Subset, numbers
+from conftest import Subset, numbers, plan_of
 
+from raybs import cluster
 from raybs.launch import Resources
+from raybs.plan import Frontier
 from raybs.store import open_store
 
 SWEEP = '''"""A small net on a subset, with a fork."""
@@ -241,3 +244,23 @@ def test_trials_at_a_time(resources, cluster, slots, gpu):
 
     found, per_trial = trial_resources(resources, cluster)
     assert (found, per_trial["gpu"]) == (slots, gpu)
+
+
+def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
+    store, subset
+):
+    rates = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06)
+    plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
+    packs = cluster._Packs(Frontier(plan, 1, 2), lambda event: None, threading.Event())
+    first = packs.take()
+    assert len(first) == 3  # a half for each of two workers
+    for pack in first:
+        pack.put_back()
+    failed = first[0].indices[0]
+    packs.failures[failed] += 1
+    taken = []
+    while together := packs.take():
+        taken.append([index for pack in together for index in pack.indices])
+    assert [failed] in taken
+    assert sorted(index for group in taken for index in group) == list(range(6))
+    assert packs.frontier.take() == []
