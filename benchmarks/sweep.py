@@ -272,7 +272,7 @@ def trivial(num: int = 300) -> tuple[pd.DataFrame, str]:
             for at, line in reports("raybs.sweep", "tiny.py", folder=folder)
             if "finished" in line
         ]
-        rows.append((RAYBS, num, 1000 * (times[-1] - times[0]) / (len(times) - 1)))
+        rows.append((RAYBS, num, 1000 * (times[-1] - times[0]) / (num - 1)))
         script = Path(folder) / "tune_alone.py"
         script.write_text(TUNE, "utf-8")
         for kind, few, many in (("reused", 20, num), ("new", 4, 24)):
