@@ -1,6 +1,5 @@
 """Tidy pandas frames from a results folder; no altair here."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from raybs.config import LENGTHS, TrainConfig, TrainSweep, canonical, is_met, label
-from raybs.paths import path, resolved, state_keys
-from raybs.records import record_from_json
+from raybs.paths import path, state_keys
+from raybs.records import as_resolved, record_from_json
 from raybs.store import Store, open_store
 
 METRICS = {
@@ -71,9 +70,7 @@ def load(results: str | Store) -> Frames:
             continue
         for config in sweep.configs:
             fingerprint = entries["fingerprints"][config.dataset]
-            # Records of an older raybs lack it; their phases count epochs.
-            num_samples = entries["training_samples"].get(config.dataset, sys.maxsize)
-            whole = resolved(config, num_samples)
+            whole = as_resolved(config, entries)
             found = state_keys(whole, fingerprint, entries["trainer_version"])
             epochs = path(whole)
             measured = {*sweep.measured(whole)} if sweep.until else set()

@@ -7,7 +7,7 @@ from typing import Any
 
 from raybs.catalog import find_sweep
 from raybs.chunks import Wanted, make_chunks, merge
-from raybs.config import TrainSweep, truncated, with_seeds
+from raybs.config import TrainConfig, TrainSweep, truncated, with_seeds
 from raybs.cost import Speed
 from raybs.data import describe
 from raybs.draws import GradientSweep, cells, check_samples
@@ -137,12 +137,16 @@ def write_sweeps(
 
 def _change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
     if changes.max_epochs:
-        configs = [resolved(c, describe(c.dataset).num_samples) for c in sweep.configs]
-        sweep = truncated(replace(sweep, configs=tuple(configs)), changes.max_epochs)
+        configs = tuple(map(_resolve, sweep.configs))
+        sweep = truncated(replace(sweep, configs=configs), changes.max_epochs)
     if changes.precision:
         changed = [replace(c, precision=changes.precision) for c in sweep.configs]
         sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
     return sweep
+
+
+def _resolve(config: TrainConfig) -> TrainConfig:
+    return resolved(config, describe(config.dataset).num_samples)
 
 
 def _change_draws(sweep: GradientSweep, changes: Changes) -> GradientSweep:
@@ -154,10 +158,9 @@ def _change_draws(sweep: GradientSweep, changes: Changes) -> GradientSweep:
             f"No regime named '{unknown[0]}'; known: {', '.join(sweep.regimes)}."
         )
     starts = {name: TrainSweep(configs=(sweep.regimes[name],)) for name in names}
-    fields["regimes"] = {
-        name: _change_training(start, changes).configs[0]
-        for name, start in starts.items()
-    }
+    changed = {n: _change_training(s, changes).configs[0] for n, s in starts.items()}
+    # A cell is named after the state where its regime ends: of a path in epochs.
+    fields["regimes"] = {n: _resolve(config) for n, config in changed.items()}
     return replace(sweep, **fields)
 
 

@@ -104,6 +104,7 @@ def _resolve(phase: Phase, num_samples: int) -> Phase:
 
 
 def _epochs(phase: Phase) -> list[Epoch]:
+    assert not phase.steps, "resolve it first"
     whole = Epoch(phase.batch_size, phase.learning_rate)
     part = [whole._replace(samples=phase.samples)] if phase.samples else []
     return [whole] * phase.epochs + part

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from raybs.catalog import find_sweep, sweep_names
 from raybs.config import with_seeds
 from raybs.data import describe
-from raybs.paths import state_keys
-from raybs.records import record_from_json
+from raybs.paths import resolved, state_keys
+from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
 
 
@@ -46,11 +46,13 @@ def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.
             fingerprint = entries["fingerprints"][config.dataset]
-            keys = state_keys(config, fingerprint, entries["trainer_version"])
-            yield keys, sweep.training.measured(config)
+            whole = as_resolved(config, entries)
+            keys = state_keys(whole, fingerprint, entries["trainer_version"])
+            yield keys, sweep.training.measured(whole)
             seeds.add(config.seed)
     for name in sweep_names():
         training = find_sweep(name)[2].training
         for config in with_seeds(training, sorted(seeds)).configs:
-            fingerprint = describe(config.dataset).fingerprint
-            yield state_keys(config, fingerprint), training.measured(config)
+            info = describe(config.dataset)
+            whole = resolved(config, info.num_samples)
+            yield state_keys(whole, info.fingerprint), training.measured(whole)

@@ -1,5 +1,6 @@
 """Read back what sweeps were asked for, as results folders record it in JSON."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,16 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
         raise ValueError(f"not a sweep: {error}") from None
 
 
+def as_resolved(config: TrainConfig, entries: Mapping[str, Any]) -> TrainConfig:
+    """Resolve a recorded config by the training samples that its record counts.
+
+    Records of an older raybs count none; their phases count epochs alone.
+    """
+    return resolved(
+        config, entries["training_samples"].get(config.dataset, sys.maxsize)
+    )
+
+
 def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     """Read what a results folder records of a sweep: the sweep, and the other entries.
 
@@ -71,5 +82,5 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
         num_samples = entries["training_samples"].get(config.dataset, 1)
         if not is_integer(num_samples) or num_samples < 1:
             raise ValueError(f"training_samples: {num_samples!r}")
-        resolved(config, num_samples)
+        as_resolved(config, entries)
     return sweep, entries

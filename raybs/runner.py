@@ -242,7 +242,9 @@ def stopping() -> Iterator[threading.Event]:
         said = "\nFinishing what is under way; once more to stop at once."
         print(said, file=sys.stderr, flush=True)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Python lets only the main thread handle signals.
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop

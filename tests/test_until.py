@@ -6,7 +6,7 @@ import pytest
 from conftest import numbers
 
 import analysis
-from raybs import Phase, TrainConfig, TrainSweep, grid, run
+from raybs import GradientSweep, Phase, TrainConfig, TrainSweep, grid, run
 from raybs.asked import Changes, ask, plan_for
 from raybs.cost import USUAL
 from raybs.launch import Resources
@@ -205,3 +205,29 @@ def test_nothing_starts_where_a_dataset_is_wrong(sweep, tmp_path):
     with pytest.raises(ValueError, match="there is no such file"):
         run(TrainSweep(configs=(missing,)), results=str(tmp_path / "results"))
     assert not (tmp_path / "results").exists()
+
+
+def test_pruning_keeps_what_a_budget_of_steps_ends_in(store, subset):
+    from raybs.prune import prune
+
+    sweep = grid(
+        batch_size=[16, 64],
+        learning_rate=0.1,
+        steps=37,
+        hidden=[16],
+        dataset=subset.name,
+    )
+    carry(store, sweep)
+    assert len(store.state_files()) == 2
+    assert prune(store, dry_run=False)[0] == 0
+    assert len(store.state_files()) == 2
+
+
+def test_draws_start_from_a_state_after_so_many_steps(store, subset):
+    phase = Phase(batch_size=64, learning_rate=0.05, steps=9)
+    start = TrainConfig(phases=(phase,), hidden=(16,), dataset=subset.name)
+    sweep = GradientSweep(
+        regimes={"late": start}, batch_sizes=(8,), num_draws=3, num_samples=100
+    )
+    assert carry(store, sweep) == 0
+    assert len(analysis.load_draws(store, "s0").draws) == 3
