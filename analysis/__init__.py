@@ -2,7 +2,7 @@
 
 from analysis.advice import Advice, advise
 from analysis.draws import Draws, load_draws, load_gradients
-from analysis.frames import Frames, load
+from analysis.frames import Frames, load, only
 from analysis.wording import words
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "load",
     "load_draws",
     "load_gradients",
+    "only",
     "words",
 ]

@@ -104,7 +104,10 @@ def advise_command(
                 num_advised += 1
                 write(figures_folder(store, figures) / name, {"advice": text}, charts)
             else:
-                click.echo("It compares no two batch sizes under one budget, yet.")
+                click.echo(
+                    "No advice: of no two batch sizes under one budget have trials "
+                    "ended, without diverging, at what they were to reach."
+                )
         if not num_advised:
             raise ValueError(
                 f"{results!r} holds nothing to advise on; run a grid first: "

@@ -4,6 +4,7 @@ A *setting* is all of a config but batch size, learning rate and seed; settings 
 share dataset, budget and goal answer one *question*, and are compared.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames import Frames, summarize
+from raybs.config import is_met
 
 QUESTION = ["dataset", "budget", "until"]
 SETTING = [
@@ -22,7 +24,10 @@ SETTING = [
 POINT = ["setting", "batch_size", "learning_rate"]
 
 LATE = 0.75
-"""Of a trial: what accuracy still gains after it says whether the curve is flat."""
+"""Part of a trial: what is gained after it says whether the curve is flat."""
+
+MAX_PHASES = 3
+"""Of a schedule that is named whole."""
 
 UNITS = {"epochs": "samples_seen", "steps": "step", "seconds": "training_seconds"}
 """What reaching a target takes, and the column that counts it."""
@@ -33,8 +38,9 @@ class Advice:
     """What was found for one question; accuracies in per cent, seconds of training.
 
     `points`: one row per setting, batch size and learning rate: num_seeds,
-    num_diverged, mean, lower, upper (test accuracy at the end, 95 %), steps, seconds,
-    gain (of accuracy in the last quarter), best (of its batch size), at_edge.
+    num_diverged, mean, lower, upper (test accuracy at the end, 95 %), reached (the
+    goal, by all seeds), steps, seconds, gain (of accuracy since three quarters of the
+    training), best (of its batch size), at_edge.
 
     `lines`: accuracy by setting and batch size at the best rate, and at one that all
     batch sizes have: kind, learning_rate, mean, lower, upper.
@@ -46,13 +52,13 @@ class Advice:
     `front`: setting, batch_size, learning_rate, epoch, seconds, accuracy of measured
     epochs, and on_front: nothing else is more accurate so soon.
 
-    `trials` are those of the question; `goal` is the accuracy that they stopped at, if
-    they did, `target` the one that `to_target` is about.
+    `trials` are those of the question; `goal` is what they stopped at, by column (empty
+    if at nothing), `target` the accuracy that `to_target` is about.
     """
 
     title: str
     trials: pd.DataFrame
-    goal: float | None
+    goal: dict[str, float]
     target: float
     points: pd.DataFrame
     lines: pd.DataFrame
@@ -63,9 +69,16 @@ class Advice:
 def advise(found: Frames, *, target: float | None = None) -> list[Advice]:
     """Answer the questions of one sweep (`frames.only`) that compare batch sizes.
 
-    Those of which no trial has ended are left out. `target` is a test accuracy in per
-    cent (default: what the sweep stopped at, or a point below the best).
+    Left out are those of which no trial has ended, without diverging, at its goal.
+    `target` is a test accuracy in per cent (default: what trials stopped at, or a point
+    below the best).
+
+    Raises:
+        ValueError: `found` is of several sweeps.
     """
+    if found.trials["sweep"].nunique() > 1:
+        names = ", ".join(found.trials["sweep"].unique())
+        raise ValueError(f"Advice is of one sweep, by analysis.only: {names}.")
     answers = [_answer(title, part, target) for title, part in _questions(found)]
     return [advice for advice in answers if advice]
 
@@ -74,7 +87,7 @@ def _questions(found: Frames) -> Iterator[tuple[str, Frames]]:
     """Yield what one sweep asks, with a title: of two batch sizes or more."""
     trials = found.trials.assign(
         batch_size=found.trials["start_batch_size"],
-        learning_rate=found.trials["start_learning_rate"],
+        learning_rate=found.trials["peak_learning_rate"],
     )
     varied = [name for name in QUESTION if trials[name].nunique() > 1]
     for key, group in trials.groupby(QUESTION, sort=False):
@@ -109,7 +122,8 @@ def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
         return None
     if target is None:
         highest = best["mean"].max()
-        target = goal or math.floor(10 * (highest - 1)) / 10
+        target = 100 * goal.get("test_accuracy", 0.0)
+        target = target or math.floor(10 * (highest - 1)) / 10
     return Advice(
         title=title,
         trials=found.trials,
@@ -123,27 +137,42 @@ def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
 
 
 def _name(row: "pd.Series[Any]", names: list[str]) -> str:
-    plain = ("optimizer", "precision", "schedule")
-    words = [
-        str(row[n]) if n in plain else f"{n.replace('_', ' ')} {row[n]}" for n in names
-    ]
+    words = []
+    for name in names:
+        value = str(row[name])
+        phases = value.split(" -> ")
+        if name == "schedule" and len(phases) > MAX_PHASES:
+            # Cosines and warm-ups: the ends, and a mark that tells them apart.
+            mark = hashlib.sha256(value.encode()).hexdigest()[:4]
+            value = f"{len(phases)} phases {phases[0]} -> {phases[-1]} ({mark})"
+        plain = name in ("optimizer", "precision", "schedule")
+        words.append(value if plain else f"{name.replace('_', ' ')} {value}")
     return ", ".join(words)
 
 
-def _goal(trials: pd.DataFrame) -> float | None:
-    """Return the test accuracy (%) that trials were stopped at, if they were."""
-    name, _, value = str(trials["until"].iloc[0]).partition("=")
-    return 100 * float(value.split(",")[0]) if name == "test_accuracy" else None
+def _goal(trials: pd.DataFrame) -> dict[str, float]:
+    """Return what trials were stopped at, time apart, by column."""
+    items = str(trials["until"].iloc[0]).split(", ")
+    pairs = (item.partition("=") for item in items if item)
+    return {name: float(v) for name, _, v in pairs if name != "seconds"}
+
+
+def _reached(trial: "pd.Series[Any]", goal: dict[str, float]) -> bool:
+    return is_met(goal, {name: trial[f"final_{name}"] for name in goal})
 
 
 def _points(
-    trials: pd.DataFrame, history: pd.DataFrame, goal: float | None
+    trials: pd.DataFrame, history: pd.DataFrame, goal: dict[str, float]
 ) -> pd.DataFrame:
+    trials = trials.assign(
+        reached=[_reached(trial, goal) for _, trial in trials.iterrows()]
+    )
     grouped = trials.groupby(POINT, sort=True)
     points = pd.DataFrame(
         {
             "num_seeds": grouped["seed"].nunique(),
             "num_diverged": grouped["status"].agg(_num_diverged),
+            "reached": grouped["reached"].all(),
             "steps": grouped["final_step"].mean(),
             "seconds": grouped["final_training_seconds"].mean(),
         }
@@ -157,9 +186,9 @@ def _points(
     points = points.reset_index()
     sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
     # Of trials that stop at a goal the fewest steps are best, and all must reach it.
-    if goal is not None:
-        sound = sound[sound["mean"] >= goal]
-    score = -sound["steps"] if goal is not None else sound["mean"]
+    if goal:
+        sound = sound[sound["reached"]]
+    score = -sound["steps"] if goal else sound["mean"]
     places = score.groupby([sound["setting"], sound["batch_size"]]).idxmax()
     points["best"] = points.index.isin(places)
     rates = points.groupby(["setting", "batch_size"])["learning_rate"]
@@ -187,7 +216,8 @@ def _gains(history: pd.DataFrame) -> "pd.Series[float]":
     part = measured["samples_seen"] / measured.groupby("trial")[
         "samples_seen"
     ].transform("max")
-    before = measured[part <= LATE].groupby("trial").last()
+    inside = (part <= LATE) & (measured["epoch"] > 0)  # else it is all the training
+    before = measured[inside].groupby("trial").last()
     last = measured.groupby("trial").last()
     gains = last["test_accuracy"] - before["test_accuracy"].reindex(last.index)
     grouped = gains.groupby([last[name] for name in POINT]).mean()

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from raybs.config import LENGTHS, TrainConfig, TrainSweep, canonical, is_met, label
+from raybs.config import (
+    LENGTHS,
+    UNTIL,
+    TrainConfig,
+    TrainSweep,
+    canonical,
+    first_met,
+    label,
+)
 from raybs.paths import path, state_keys
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store, open_store
@@ -30,12 +38,13 @@ class Frames:
 
     `trials`: one row per trial of every sweep: sweep, title, trial (the key of its last
     state), label, seed, status (complete, diverged, failed or unfinished), num_epochs,
-    last_epochs, the config's fields, budget ("10 epochs", "10000 steps", "60 s"),
-    schedule ("constant", or phases in multiples of the first), until,
-    start_batch_size and start_learning_rate (of the first phase; batch_size and
-    learning_rate are the last one's), final_* (the last measured row),
-    final_generalization_gap, and where its rows come from: results, num_samples,
-    num_rows, device, num_threads, torch_version, seconds (of training and measuring).
+    last_epochs, the config's fields, budget ("10 epochs", "10000 steps", "60 s, at most
+    1000 epochs"), schedule ("constant", or its phases in multiples of the first batch
+    size and of the highest rate), until, start_batch_size and peak_learning_rate
+    (batch_size and learning_rate are those of the last phase), final_* (the last
+    measured row), final_generalization_gap, and where its rows come from: results,
+    num_samples, num_rows, device, num_threads, torch_version, seconds (of training and
+    measuring).
 
     `history`: one row per trial and measured epoch: sweep, trial, label, seed,
     num_epochs, batch_size and learning_rate of the epoch, and the stored columns.
@@ -64,7 +73,7 @@ def load(results: str | Store) -> Frames:
     records = store.read_records("sweeps", record_from_json)
     goals: list[dict[str, Any]] = []
     if any(isinstance(s, TrainSweep) and s.until for s, _ in records.values()):
-        goals = rows[[*METRICS, "training_seconds"]].to_dict("records")
+        goals = rows[["training_seconds", *UNTIL]].to_dict("records")
     for name, (sweep, entries) in sorted(records.items()):
         if not isinstance(sweep, TrainSweep):
             continue
@@ -73,8 +82,12 @@ def load(results: str | Store) -> Frames:
             whole = as_resolved(config, entries)
             found = state_keys(whole, fingerprint, entries["trainer_version"])
             epochs = path(whole)
-            measured = {*sweep.measured(whole)} if sweep.until else set()
-            status = "unfinished"
+            stop, status = None, "unfinished"
+            if sweep.until:
+                kept = [k for k in sweep.measured(whole) if found[k] in position]
+                stop = first_met(
+                    sweep.until, [(k, goals[position[found[k]]]) for k in kept]
+                )
             for epoch, key in enumerate(found):
                 if key in position:
                     # Epoch 0 is drawn with the phase that it begins.
@@ -83,9 +96,9 @@ def load(results: str | Store) -> Frames:
                     columns["number"].append(len(trials))
                     columns["batch_size"].append(batch_size)
                     columns["learning_rate"].append(learning_rate)
-                    if epoch in measured and is_met(sweep.until, goals[position[key]]):
-                        status = "complete"
-                        break
+                if epoch == stop:
+                    status = "complete"
+                    break
             failed = []
             if entries["failed"]:
                 failed = [entries["failed"][k] for k in found if k in entries["failed"]]
@@ -96,7 +109,7 @@ def load(results: str | Store) -> Frames:
                     "trial": found[-1],
                     "label": label(config),
                     "seed": config.seed,
-                    "status": "failed" if failed else status,
+                    "status": "failed" if failed and stop is None else status,
                     "message": failed[0] if failed else "",
                     "last_epochs": sweep.last_epochs,
                     **_config_columns(config, whole),
@@ -131,7 +144,7 @@ TRIAL_COLUMNS = [
     "sweep", "title", "trial", "label", "seed", "status", "message", "last_epochs",
     *("dataset", "hidden", "init", "optimizer", "momentum", "nesterov", "weight_decay"),
     "precision",
-    *("batch_size", "learning_rate", "start_batch_size", "start_learning_rate"),
+    *("batch_size", "learning_rate", "start_batch_size", "peak_learning_rate"),
     *("num_epochs", "schedule", "until", "budget", "num_samples", "results"),
 ]  # fmt: skip
 """Columns of `trials` that come from the config, needed when there is no trial."""
@@ -238,18 +251,18 @@ def _config_columns(config: TrainConfig, whole: TrainConfig) -> dict[str, Any]:
         "batch_size": config.phases[-1].batch_size,
         "learning_rate": config.phases[-1].learning_rate,
         "start_batch_size": config.phases[0].batch_size,
-        "start_learning_rate": config.phases[0].learning_rate,
+        "peak_learning_rate": max(phase.learning_rate for phase in config.phases),
         "num_epochs": whole.num_epochs,
         "schedule": _schedule(config),
     }
 
 
 def _schedule(config: TrainConfig) -> str:
-    """Say what the phases of `config` are, in multiples of the first."""
+    """Say what the phases of `config` are, in multiples of the first and the peak."""
     phases = canonical(config).phases
     if len(phases) == 1:
         return "constant"
-    size, rate = phases[0].batch_size, phases[0].learning_rate
+    size, rate = phases[0].batch_size, max(phase.learning_rate for phase in phases)
     return " -> ".join(
         f"{phase.batch_size / size:.3g}b @ {phase.learning_rate / rate:.3g} x "
         f"{phase.length}"
@@ -259,10 +272,13 @@ def _schedule(config: TrainConfig) -> str:
 
 def _budget(config: TrainConfig, until: Mapping[str, float]) -> str:
     """Say what trials like this one have in common, however large their batches."""
-    if "seconds" in until:
-        return f"{until['seconds']:g} s"
     totals = {name: sum(getattr(p, name) for p in config.phases) for name in LENGTHS}
-    return " and ".join(f"{total} {name}" for name, total in totals.items() if total)
+    said = " and ".join(
+        f"{total} {name if total > 1 else name[:-1]}"
+        for name, total in totals.items()
+        if total
+    )
+    return f"{until['seconds']:g} s, at most {said}" if "seconds" in until else said
 
 
 def _up_to_divergence(history: pd.DataFrame) -> pd.DataFrame:

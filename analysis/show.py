@@ -84,8 +84,7 @@ def advise_on(
 ) -> tuple[str, dict[str, alt.TopLevelMixin]]:
     """Print advice, where trials have ended; return it as Markdown, and its charts.
 
-    `target` is in per cent, `margin` in points of it. No text where no two batch sizes
-    have ended trials under one budget.
+    `target` is in per cent, `margin` in points of it. No text where there is no advice.
     """
     from analysis.landscape import landscape
 

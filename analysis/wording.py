@@ -16,6 +16,9 @@ MARGIN = 0.2
 SCALING = 1.25
 """Times the steps of perfect scaling that still count as scaling."""
 
+MAX_SEEDS = 1000
+"""Where counting ends: more are not worth it."""
+
 Row = dict[str, Any]
 """A row of `Advice.points`."""
 
@@ -29,7 +32,7 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
     """
     best = _rows(advice.points[advice.points["best"]])
     goal, trials = advice.goal, advice.trials
-    if goal is None:
+    if not goal:
         top = max(best, key=lambda row: float(row["mean"]))
         close = [row for row in best if row["mean"] >= top["mean"] - margin]
         chosen = min(close, key=lambda row: float(row["seconds"]))
@@ -37,23 +40,23 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
         top = min(best, key=lambda row: float(row["steps"]))
         chosen = min(best, key=lambda row: float(row["seconds"]))
     budget = str(trials["budget"].iloc[0])
-    evidence = _comparison(trials, top, chosen, goal, margin)
+    evidence = _comparison(advice, top, chosen, margin)
     for row in best:
         if _same(row, chosen) or _same(row, top):
             continue
         said = f"{_effort(row)}"
-        if goal is None:
+        if not goal:
             difference = _difference(paired(trials, row, top))
             said = f"{_accuracy(row)}, {difference} against {_point(top)}"
         evidence.append(f"{_point(row)}: {said}.")
     limits = _limits(advice, best, chosen, top, margin)
-    limits.append(_about_budget(best, budget, goal))
+    limits.append(_about_budget(advice, best, budget))
     limits.append(
         "Rates and batch sizes are picked by the test accuracy that is reported: on "
         "new data expect slightly less."
     )
     return {
-        "Advice": [_headline(chosen, budget, goal)],
+        "Advice": [_headline(advice, chosen, budget)],
         "Evidence": [_capital(text) for text in evidence + _scaling(advice)],
         "Limits": limits,
     }
@@ -89,24 +92,30 @@ def paired(
     return mean, mean - half, mean + half, num
 
 
-def _headline(chosen: Row, budget: str, goal: float | None) -> str:
+def _headline(advice: Advice, chosen: Row, budget: str) -> str:
     what = f"Train with {_point(chosen)}: "
-    if goal is not None:
-        return f"{what}it reaches {goal:g} % soonest, {_effort(chosen)}."
+    if advice.goal:
+        return f"{what}it reaches {_goal(advice)} soonest, {_effort(chosen)}."
     return (
-        f"{what}{_accuracy(chosen)} after {budget}, {chosen['seconds']:.3g} s of "
+        f"{what}{_accuracy(chosen)} after {budget}, {_seconds(chosen['seconds'])} of "
         "training a trial."
     )
 
 
-def _comparison(
-    trials: pd.DataFrame,
-    top: Row,
-    chosen: Row,
-    goal: float | None,
-    margin: float,
-) -> list[str]:
-    if goal is not None:
+def _goal(advice: Advice) -> str:
+    """Say what trials stopped at: "97 % test accuracy", "a test loss of 0.1"."""
+    said = [
+        f"{100 * value:g} % {name.replace('_', ' ')}"
+        if "accuracy" in name
+        else f"a {name.replace('_', ' ')} of {value:g}"
+        for name, value in advice.goal.items()
+    ]
+    return " or ".join(said)
+
+
+def _comparison(advice: Advice, top: Row, chosen: Row, margin: float) -> list[str]:
+    trials = advice.trials
+    if advice.goal:
         if _same(top, chosen):
             return ["It takes the fewest steps, too."]
         return [f"{_point(top)} takes the fewest steps: {_effort(top)}."]
@@ -171,11 +180,11 @@ def _limits(
             f"One learning rate was tried for batch size {', '.join(map(str, alone))}: "
             "it need not be the best one."
         )
-    sizes = sorted({row["batch_size"] for row in best})
+    sizes = sorted(advice.points["batch_size"].unique())
     if chosen["batch_size"] in (sizes[0], sizes[-1]):
         end = "smallest" if chosen["batch_size"] == sizes[0] else "largest"
         found.append(f"Batch size {chosen['batch_size']} is the {end} tried.")
-    if advice.goal is None:
+    if not advice.goal:
         found += _about_seeds(trials, best, top, margin)
         rising = [
             f"{_point(row)} (+{row['gain']:.2f} points)"
@@ -184,9 +193,11 @@ def _limits(
         ]
         if rising:
             found.append(
-                "Not flat yet: in the last quarter of training these still gained: "
+                "Not flat yet: towards the end of training these still gained: "
                 f"{'; '.join(rising)}. A longer budget may change the order."
             )
+        if any(row["gain"] != row["gain"] for row in best):
+            found.append("Too few measured epochs to tell whether curves are flat.")
     diverged = _rows(advice.points[advice.points["num_diverged"] > 0])
     if diverged:
         who = "; ".join(map(_point, diverged))
@@ -208,37 +219,49 @@ def _about_seeds(
         return [
             "One seed: luck cannot be told from a difference; give --seeds 3 or more."
         ]
-    needed = 0.0
+    needed = 0
     for row in best:
         mean, lower, upper, num = paired(trials, row, top)
-        if not _same(row, top) and num > 1 and lower <= 0 <= upper:
-            half = upper - mean
-            deviation = half / stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1) * num**0.5
-            size = max(abs(mean), margin)
-            wanted = stats.norm.ppf(0.5 + CONFIDENCE / 2)
-            needed = max(needed, (wanted * deviation / size) ** 2)
-    if needed <= num_seeds:
+        if _same(row, top) or num < 2 or not lower <= 0 <= upper:
+            continue
+        if -margin <= lower and upper <= margin:  # whatever it is, it makes no odds
+            continue
+        half = (upper - mean) / stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1)
+        needed = max(needed, _num_seeds(half * num**0.5, max(abs(mean), margin), num))
+    if not needed:
         return []
     return [
-        f"Too few seeds: with {num_seeds} some of these differences may be luck; about "
-        f"{math.ceil(needed)} would tell them, or {margin:g} points, from 0."
+        f"Too few seeds: with {num_seeds} some of these differences may be luck; it "
+        f"takes about {needed}, or more, to tell them, or {margin:g} points, from 0."
     ]
 
 
-def _about_budget(best: list[Row], budget: str, goal: float | None) -> str:
-    if goal is not None:
-        return f"Trials ended at {goal:g} %: what they could reach is not known."
+def _num_seeds(deviation: float, size: float, num: int) -> int:
+    """Return how many pairs give an interval of half-width `size`: more than `num`."""
+    for more in range(num + 1, MAX_SEEDS):
+        if stats.t.ppf(0.5 + CONFIDENCE / 2, more - 1) * deviation <= size * more**0.5:
+            return more
+    return MAX_SEEDS
+
+
+def _about_budget(advice: Advice, best: list[Row], budget: str) -> str:
+    if advice.goal:
+        return f"Trials ended at {_goal(advice)}: what they could reach is not known."
     by_size = sorted(best, key=lambda row: int(row["batch_size"]))
     small, large = by_size[0], by_size[-1]
     said = f"All trials had {budget}"
     if small["batch_size"] == large["batch_size"]:
-        return f"{said}; of other batch sizes none has ended."
+        return f"{said}; with no rate did trials of other batch sizes get there."
     if budget.endswith("steps"):
         times = large["batch_size"] / small["batch_size"]
         sizes = f"batch size {large['batch_size']} saw {times:g} times the samples"
         return f"{said}: {sizes} of {small['batch_size']}."
-    if budget.endswith(" s"):
-        return f"{said} of training, on this hardware: on other it may differ."
+    if " s, at most" in budget:
+        seconds = float(budget.split(" s")[0])
+        ended = advice.trials[advice.trials["status"] == "complete"]
+        short = int((ended["final_training_seconds"] < seconds).sum())
+        before = f" {short} of them had no epochs left before that." if short else ""
+        return f"{said}, on this hardware: on other it may differ.{before}"
     return (
         f"{said}: {small['steps']:,.0f} steps at batch size {small['batch_size']}, "
         f"{large['steps']:,.0f} at {large['batch_size']}. With equal steps, or equal "
@@ -273,7 +296,11 @@ def _accuracy(row: Row) -> str:
 
 
 def _effort(row: Row) -> str:
-    return f"in {row['seconds']:.3g} s of training and {row['steps']:,.0f} steps"
+    return f"in {_seconds(row['seconds'])} of training and {row['steps']:,.0f} steps"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
 def _difference(found: tuple[float, float, float, int]) -> str:

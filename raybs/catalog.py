@@ -30,10 +30,7 @@ def find_sweep(given: str) -> tuple[str, str, Sweep]:
     """
     if given.endswith(".py"):
         name = Path(given).stem
-        if name in sweep_names():
-            raise ValueError(
-                f"{given}: '{name}' is a sweep of raybs; give the file another name."
-            )
+        check_own_name(name)
         module = _import_file(Path(given))
     else:
         known = sweep_names()
@@ -54,6 +51,16 @@ def find_sweep(given: str) -> tuple[str, str, Sweep]:
         )
     title = next(iter((module.__doc__ or "").strip().splitlines()), name)
     return name, title, sweep
+
+
+def check_own_name(name: str) -> None:
+    """Refuse names that the sweeps of raybs have: results would take their place.
+
+    Raises:
+        ValueError: It is such a name.
+    """
+    if name in sweep_names():
+        raise ValueError(f"'{name}' is a sweep of raybs; take another name.")
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -369,7 +369,10 @@ class PassOn(tune.Callback):
         """Let the pack under way start again, or give it up after its last failure."""
         packs = self.packs
         message = _what_happened(Path(trial.error_file).read_text("utf-8", "replace"))
-        pack, *waiting = packs.unfinished(trial.trial_id)
+        left = packs.unfinished(trial.trial_id)
+        if not left:  # it died after its last pack, before it could say so
+            return
+        pack, *waiting = left
         for other in waiting:
             other.put_back()
         packs.failures.update(pack.indices)

@@ -4,7 +4,7 @@ Nothing here imports torch or Ray.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any
@@ -66,6 +66,8 @@ class Phase:
             problems.append(
                 f"learning_rate={self.learning_rate!r}; use a finite number above 0"
             )
+        if not wrong and self.epochs > MAX_EPOCHS:
+            problems.append(f"epochs={self.epochs}; use up to {MAX_EPOCHS}")
         raise_all("phase", problems)
         # 1 and 1.0 are one learning rate: they must have one label and one state key.
         object.__setattr__(self, "learning_rate", float(self.learning_rate))
@@ -292,13 +294,31 @@ def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
 def is_met(until: Mapping[str, float], row: Mapping[str, Any]) -> bool:
     """Tell whether a trial ends at `row`: its seconds are the row's training_seconds.
 
-    What is not finite, or None, meets nothing.
+    What is not finite meets nothing.
     """
     for name, value in until.items():
         found = row["training_seconds" if name == "seconds" else name]
-        if found is not None and UNTIL[name] * found >= UNTIL[name] * value:
+        if UNTIL[name] * found >= UNTIL[name] * value:
             return True
     return False
+
+
+def first_met(
+    until: Mapping[str, float], rows: Iterable[tuple[int, Mapping[str, Any]]]
+) -> int | None:
+    """Return the epoch of the first of the measured rows of a trial that ends it.
+
+    Rows of an older raybs do not say their seconds of training: then it is those of
+    measuring, too.
+    """
+    elapsed = 0.0
+    for epoch, row in rows:
+        elapsed += row["seconds"]
+        spent = row["training_seconds"]
+        known = spent is not None and spent == spent
+        if is_met(until, {**row, "training_seconds": spent if known else elapsed}):
+            return epoch
+    return None
 
 
 def _rates(phase: Phase) -> tuple[int, float]:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybs.sources import PARTS, archive_of, fingerprint_of, read_parts, stamp_of
+from raybs.sources import (
+    PARTS,
+    UNREADABLE,
+    archive_of,
+    fingerprint_of,
+    read_parts,
+    stamp_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What planning needs to know of a dataset, read without decoding its images."""
+    """What planning needs to know of a dataset; of an .npz read without its images."""
 
     fingerprint: str
     num_samples: int
@@ -88,8 +95,11 @@ def _describe(name: str, stamp: tuple[Any, ...]) -> DatasetInfo:
             if len(shape) < 2:
                 raise ValueError(f"x_train has shape {shape}; it must be (N, ...)")
         with np.load(source, allow_pickle=False) as archive:
-            num_classes = int(archive["y_train"].max()) + 1
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            labels = archive["y_train"]
+            if labels.dtype.kind not in "iu":
+                raise ValueError(f"y_train holds {labels.dtype}; labels are integers")
+            num_classes = int(labels.max()) + 1
+    except UNREADABLE as error:
         raise ValueError(
             f"dataset {name!r} cannot be read ({error}); "
             f"an .npz with the arrays {', '.join(PARTS)} is needed."
@@ -139,12 +149,13 @@ def check_parts(name: str, parts: Mapping[str, np.ndarray[Any, Any]]) -> None:
     num_samples = len(parts["y_train"]) if parts["y_train"].ndim else 0
     for part in ("train", "test"):
         images, labels = parts[f"x_{part}"], parts[f"y_{part}"]
-        if images.ndim < 2 or labels.ndim != 1 or len(images) != len(labels):
+        flat = images.ndim < 2 or 0 in images.shape[1:]
+        if flat or labels.ndim != 1 or len(images) != len(labels):
             raise ValueError(
                 f"dataset {name!r}: x_{part} has shape {images.shape} and y_{part} "
                 f"{labels.shape}; they must be (N, ...) and (N,)."
             )
-        if not np.issubdtype(labels.dtype, np.integer):
+        if labels.dtype.kind not in "iu":
             raise ValueError(
                 f"dataset {name!r}: y_{part} holds {labels.dtype}; labels are integers."
             )
@@ -153,7 +164,8 @@ def check_parts(name: str, parts: Mapping[str, np.ndarray[Any, Any]]) -> None:
                 f"dataset {name!r}: y_{part} is empty, or has labels that are not from "
                 f"0 up to a number of classes below that of samples, {num_samples}."
             )
-        if images.dtype.kind not in "buif" or not np.isfinite(images.sum()):
+        real = images.dtype.kind != "f" or np.isfinite(images).all()
+        if images.dtype.kind not in "buif" or not real:
             raise ValueError(
                 f"dataset {name!r}: x_{part} must hold finite numbers, not "
                 f"{images.dtype} with infinities, NaN or worse."

@@ -21,7 +21,7 @@ from raybs.schedules import SCHEDULES, Schedule
 MAX_TRIALS = 100_000
 """More are likely a mistake: they must be confirmed."""
 
-MAX_EPOCHS = 1000
+TIMED_EPOCHS = 1000
 """Of a trial that ends after so many seconds, unless something else is asked for."""
 
 RULES: dict[str, Callable[[float], float]] = {
@@ -49,7 +49,7 @@ def scaled_rate(
     Raises:
         ValueError: There is no such rule.
     """
-    if rule not in RULES:
+    if str(rule) not in RULES:
         raise ValueError(f"learning_rate_rule={rule!r}; use {any_of(RULES)}.")
     return learning_rate * RULES[rule](batch_size / base_batch_size)
 
@@ -106,15 +106,25 @@ def grid(
     """
     given = {name: value for name, value in locals().items() if name in _FIELDS}
     given["hidden"] = _widths(hidden)
-    several = {n: _values(n, v) for n, v in given.items() if v is not None}
+    several = {
+        name: _values(name, value)
+        for name, value in given.items()
+        if value is not None or name not in _NEEDED
+    }
     if seconds is not None:
+        if until and "seconds" in until:
+            raise ValueError("seconds are given twice, by themselves and in until.")
         until = {**(until or {}), "seconds": seconds}
         if not any(name in several for name in LENGTHS):
-            several["epochs"] = [MAX_EPOCHS]
+            if set(several["schedule"]) != {"constant"}:
+                raise ValueError(
+                    "A schedule needs a length: give epochs besides seconds."
+                )
+            several["epochs"] = [TIMED_EPOCHS]
+    if not is_integer(plain(base_batch_size)) or base_batch_size < 1:
+        raise ValueError(f"base_batch_size={base_batch_size!r}; use 1 or more.")
     axes = _axes(several, zipped, points)
-    chosen = list(range(seeds)) if is_integer(seeds) else list(seeds)  # type: ignore[arg-type]
-    if not chosen:
-        raise ValueError(f"seeds={seeds!r}; give at least one seed.")
+    chosen = _seeds(seeds)
     num_trials = math.prod(map(len, axes)) * len(chosen)
     if max_trials is not None and num_trials > max_trials:
         raise ValueError(
@@ -133,11 +143,31 @@ def grid(
     return with_seeds(sweep, chosen)
 
 
+_NEEDED = ("batch_size", "learning_rate", *LENGTHS)
+"""Of which some must be given: they have no default."""
+
 _FIELDS = (
-    *("batch_size", "learning_rate", *LENGTHS, "learning_rate_rule"),
-    *("schedule", "warm_up", "optimizer", "momentum", "nesterov", "weight_decay"),
+    *_NEEDED,
+    *(
+        "learning_rate_rule",
+        "schedule",
+        "warm_up",
+        "optimizer",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+    ),
     *("hidden", "init", "dataset", "precision"),
 )
+
+
+def _seeds(seeds: Any) -> list[int]:
+    given: Any = plain(seeds) if not isinstance(seeds, Sequence) else seeds
+    if is_integer(given) and given > 0:
+        return list(range(given))
+    if not isinstance(given, Iterable) or isinstance(given, str) or not list(given):
+        raise ValueError(f"seeds={seeds!r}; give how many, or a list of them.")
+    return [plain(seed) for seed in given]  # type: ignore[misc]  # with_seeds checks
 
 
 def _values(name: str, value: Any) -> list[Any]:
@@ -154,6 +184,8 @@ def _widths(hidden: Any) -> Any:
     """Return a list of lists of widths; [256, 256] is one list, and so is []."""
     if callable(hidden):
         return hidden
+    if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+        raise ValueError(f"hidden={hidden!r}; give a list of widths.")
     widths = list(hidden)
     return widths if widths and not is_integer(plain(widths[0])) else [tuple(widths)]
 
@@ -162,6 +194,9 @@ def _axes(
     several: Mapping[str, list[Any]], zipped: Sequence[str], points: Sequence[Point]
 ) -> list[list[Point]]:
     """Return the axes of the grid, each a list of partial points."""
+    wrong = [point for point in points if not isinstance(point, Mapping)]
+    if wrong:
+        raise ValueError(f"points: {wrong[0]!r}; give mappings from names to values.")
     for name in [*zipped, *(name for point in points for name in point)]:
         if name not in _FIELDS:
             near = difflib.get_close_matches(name, _FIELDS, n=1)
@@ -172,9 +207,16 @@ def _axes(
         said = ", ".join(f"{name} {num}" for name, num in lengths.items())
         raise ValueError(f"zipped lists must have one length, these have {said}.")
     in_points = {name for point in points for name in point}
-    twice = [n for n in in_points if n in zipped or len(several.get(n, ())) > 1]
+    # What has a default can be given once more: points overrule it.
+    twice = [
+        name
+        for name in sorted(in_points)
+        if name in zipped
+        or len(several.get(name, ())) > 1
+        or (name in _NEEDED and name in several)
+    ]
     if twice:
-        raise ValueError(f"'{twice[0]}' is in points and a list; give it once.")
+        raise ValueError(f"'{twice[0]}' is in points and besides; give it once.")
     axes: list[list[Point]] = [
         [{name: value} for value in values]
         for name, values in several.items()
@@ -220,11 +262,14 @@ def _config(point: dict[str, Any], base_batch_size: int) -> TrainConfig:
     if is_integer(batch_size) and batch_size > 0 and is_number(rate):  # else Phase says
         rate = scaled_rate(rate, batch_size, base_batch_size, rule)
     shape = point.pop("schedule")
-    if not callable(shape) and shape not in SCHEDULES:
+    if not callable(shape) and str(shape) not in SCHEDULES:
         raise ValueError(f"schedule={shape!r}; use {any_of(SCHEDULES)}.")
     phase = Phase(batch_size=batch_size, learning_rate=rate, **lengths)
     phases = (shape if callable(shape) else SCHEDULES[shape])(phase)
-    if num_epochs := point.pop("warm_up"):
+    num_epochs = point.pop("warm_up")
+    if not is_integer(num_epochs):
+        raise ValueError(f"warm_up={num_epochs!r}; use a whole number of epochs.")
+    if num_epochs:
         phases = schedules.warm_up(phases, num_epochs)
     if point["optimizer"] != "sgd":
         point |= {"momentum": 0.0, "nesterov": False}

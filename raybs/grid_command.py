@@ -5,10 +5,10 @@ from typing import Any
 import click
 
 from raybs.asked import Asked, Changes, ask
-from raybs.catalog import sweep_names
+from raybs.catalog import check_own_name
 from raybs.commands import run_command, said_politely, with_options
 from raybs.config import INITS, OPTIMIZERS, PRECISIONS, UNTIL
-from raybs.grid import MAX_EPOCHS, MAX_TRIALS, RULES, grid
+from raybs.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
 from raybs.options import (
     parse_list,
     parse_names,
@@ -100,7 +100,7 @@ class ListOf(click.ParamType[list[Any]]):
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
     help="Or: seconds of training, as in 60: a trial ends at the first measured epoch "
-    f"after them (or after --epochs, {MAX_EPOCHS} if not given).",
+    f"after them (or after --epochs, {TIMED_EPOCHS} if not given).",
 )
 @click.option(
     "--until",
@@ -252,8 +252,7 @@ def grid_command(
     axes = {axis: others.pop(axis) for axis in AXES}
 
     def asked() -> list[Asked]:
-        if name in sweep_names():
-            raise ValueError(f"--name {name}: a sweep of raybs has it; take another.")
+        check_own_name(name)
         sweep = grid(
             **axes,
             nesterov=nesterov,
@@ -262,7 +261,7 @@ def grid_command(
             base_batch_size=base_batch_size,
             zipped=parse_names(zipped) or (),
             seeds=parse_seeds(seeds),
-            until=dict(map(parse_until, until)),
+            until=parse_until(until),
             evaluate_every=evaluate_every,
             max_trials=None if yes else MAX_TRIALS,
         )

@@ -1,6 +1,7 @@
 """Values of command-line options that click does not know."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -111,16 +112,22 @@ def parse_widths(text: str) -> tuple[int, ...]:
         raise ValueError(f"--hidden {error}") from None
 
 
-def parse_until(text: str) -> tuple[str, float]:
-    """Read "test_accuracy=0.97" as what ends a trial.
+def parse_until(texts: Sequence[str]) -> dict[str, float]:
+    """Read each of "test_accuracy=0.97" and the like as what ends a trial.
 
     Raises:
-        ValueError: It is no such text.
+        ValueError: One is no such text, or a column is there twice.
     """
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise ValueError(
-            f"--until {text!r}: give a column and a number, as in test_accuracy=0.97."
-        ) from None
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name in found:
+            raise ValueError(f"--until {name} is given twice; give it once.")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"--until {text!r}: give a column and a number, as in "
+                "test_accuracy=0.97."
+            ) from None
+    return found

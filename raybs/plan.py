@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from raybs.chunks import Chunk
-from raybs.config import UNTIL, Phase, TrainConfig, TrainSweep, is_met, label
+from raybs.config import UNTIL, Phase, TrainConfig, TrainSweep, first_met, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
 from raybs.paths import path, resolved, state_keys
@@ -188,15 +188,13 @@ def with_stops(asked: Sequence[Request], rows: pa.Table) -> list[Request]:
     """Return `asked`, with where `rows` (stored ones) say that trials have ended."""
     if not any(request.until for request in asked):
         return list(asked)
-    names = [name for name in UNTIL if name != "seconds"] + ["training_seconds"]
-    found = rows.select(["state_key", *names]).to_pylist()
+    found = rows.select(["state_key", "training_seconds", *UNTIL]).to_pylist()
     by_key = {row["state_key"]: row for row in found}
 
     def stop(request: Request) -> int | None:
-        stored = ((k, by_key.get(request.keys[k])) for k in request.measured)
-        return next(
-            (k for k, row in stored if row and is_met(request.until, row)), None
-        )
+        keys = request.keys
+        stored = [(k, by_key[keys[k]]) for k in request.measured if keys[k] in by_key]
+        return first_met(request.until, stored)
 
     return [replace(r, stop=stop(r)) if r.until else r for r in asked]
 
@@ -251,8 +249,9 @@ def make_plan(
                 branches.append(_Branch(request=request, start=first, stop=stop))
             wanted = [k for k in wanted if k <= start and k < stop]
     stretches = _cut(branches, missing, ends, at_start, speed)
-    distinct = len({key for request in asked for key in request.keys[1:]})
-    total = sum(len(request.keys) - 1 for request in asked)
+    paths = [r.keys[1:] if r.stop is None else r.keys[1 : r.stop + 1] for r in asked]
+    distinct = len({key for keys in paths for key in keys})
+    total = sum(map(len, paths))
     to_train = sum(stretch.length for stretch in stretches)
     infos = {request.info.fingerprint: request.info for request in asked}
     return Plan(

@@ -1,13 +1,15 @@
 """Delete stored states that no sweep needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import with_seeds
+from raybs.config import UNTIL, first_met, with_seeds
 from raybs.data import describe
 from raybs.paths import resolved, state_keys
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
+
+COLUMNS = ["state_key", "status", "training_seconds", *UNTIL]
 
 
 def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
@@ -17,15 +19,17 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
     Rows stay: they are small, and they are the results. Returns how many files go, or
     would go, and their bytes.
     """
-    status = store.read_statuses()
+    rows = {row["state_key"]: row for row in store.read_rows(COLUMNS).to_pylist()}
     followers: dict[str, set[str]] = {}
     ends, unfinished = set(), set()
-    for keys, measured in _paths(store):
+    for keys, measured, until in _paths(store):
         ends.add(keys[-1])
         for key, follower in zip(keys, keys[1:], strict=False):
             followers.setdefault(key, set()).add(follower)
-        found = [status.get(keys[epoch]) for epoch in measured]
-        if None in found and "diverged" not in found:
+        found = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
+        diverged = any(row["status"] == "diverged" for _, row in found)
+        ended = len(found) == len(measured) or first_met(until, found) is not None
+        if not ended and not diverged:
             unfinished.update(keys)
     kept = ends | {key for key, after in followers.items() if len(after) > 1}
     gone = store.leftovers()
@@ -39,8 +43,10 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
     return len(gone), num_bytes
 
 
-def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
-    """Yield state keys and measured epochs of every trial that somebody may ask for."""
+def _paths(
+    store: Store,
+) -> Iterator[tuple[list[str], list[int], Mapping[str, float]]]:
+    """Yield keys, measured epochs and goals of all trials that one may ask for."""
     seeds = {0}
     for sweep, entries in store.read_records("sweeps", record_from_json).values():
         for config in sweep.configs:
@@ -48,11 +54,12 @@ def _paths(store: Store) -> Iterator[tuple[list[str], list[int]]]:
             fingerprint = entries["fingerprints"][config.dataset]
             whole = as_resolved(config, entries)
             keys = state_keys(whole, fingerprint, entries["trainer_version"])
-            yield keys, sweep.training.measured(whole)
+            yield keys, sweep.training.measured(whole), sweep.training.until
             seeds.add(config.seed)
     for name in sweep_names():
         training = find_sweep(name)[2].training
         for config in with_seeds(training, sorted(seeds)).configs:
             info = describe(config.dataset)
             whole = resolved(config, info.num_samples)
-            yield state_keys(whole, info.fingerprint), training.measured(whole)
+            keys = state_keys(whole, info.fingerprint)
+            yield keys, training.measured(whole), training.until

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from raybs.asked import Asked, Changes, ask, find, plan_for, write_sweeps
+from raybs.catalog import check_own_name
 from raybs.cost import USUAL, Speed, speed_from_json
 from raybs.data import Arrays, load_arrays
 from raybs.display import Display, size
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     from analysis.frames import Frames
 
 log = logging.getLogger("raybs")
-
-MAX_ROUNDS = 3
-"""Chunks of another driver, or of workers that outlived one, may overlap with ours:
-then some do not count (`raybs.fold`), and their draws are taken in another round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +76,15 @@ def run(
     if isinstance(sweep, str):
         [asked] = find([sweep], changes)
     else:
+        check_own_name(name)
         asked = ask(name, title or name, sweep, changes)
     store = open_store(results, create=True)
     resources = resources or Resources()
     plan = first_plan([asked], store, resources)
     outcome = carry_out([asked], plan, store, resources, local=local)
-    if outcome.failures:
-        log.warning("%s", "; ".join(sorted({*outcome.failures.values()})))
+    if outcome.failures or outcome.left:
+        why = "; ".join(sorted({*outcome.failures.values()}))
+        log.warning("%d epochs and draws are left. %s", outcome.left, why)
     if isinstance(asked.sweep, GradientSweep):
         return analysis.load_draws(store, asked.name)
     return only(analysis.load(store), asked.name)
@@ -113,6 +113,10 @@ def carry_out(
 ) -> Outcome:
     """Do all that `plan` says, and record it in `store`.
 
+    In more than one round, as long as less is left after each: trials that stop at a
+    goal may leave what others want behind it; chunks of another driver, or of workers
+    that outlived one, may overlap with ours, and then some do not count (`raybs.fold`).
+
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
         ValueError: A dataset, the disk or the resources are not as they must be.
@@ -124,15 +128,19 @@ def carry_out(
     datasets = {name: load_arrays(name) for name in sorted(names)}
     write_sweeps(store, asked, failed={})
     failures: Mapping[str, str] = {}
-    for _ in range(MAX_ROUNDS):
-        if not plan.pieces or failures:
-            break
+    before = math.inf
+    while plan.pieces and not failures and len(plan.pieces) + _left(plan) < before:
+        before = len(plan.pieces) + _left(plan)
         failures = _launch(asked, plan, store, datasets, resources, local)
         write_sweeps(store, asked, failures)
         plan = first_plan(asked, store, resources)
     store.compact_rows()
     store.compact_chunks(fold)
-    return Outcome(failures=failures, left=plan.to_train + plan.to_draw)
+    return Outcome(failures=failures, left=_left(plan))
+
+
+def _left(plan: Plan) -> int:
+    return plan.to_train + plan.to_draw
 
 
 def _usual_speed(store: Store, resources: Resources) -> Speed:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ IDX_FILES = {
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 SILENCE_SECONDS = 20.0
 """A download that hears nothing for so long has failed."""
+
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading an .npz that is none may raise."""
 
 Parts = dict[str, np.ndarray[Any, Any]]
 
@@ -81,8 +88,8 @@ def read_parts(name: str) -> Parts:
         return _read_folder(Path(name).expanduser())
     try:
         with np.load(archive, allow_pickle=False) as arrays:
-            return {part: arrays[part] for part in PARTS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            return {part: np.asarray(arrays[part]) for part in PARTS}
+    except UNREADABLE as error:
         raise ValueError(
             f"dataset {name!r} cannot be read ({error}); "
             f"an .npz with the arrays {', '.join(PARTS)} is needed."
@@ -90,10 +97,16 @@ def read_parts(name: str) -> Parts:
 
 
 def fingerprint_of(parts: Parts) -> str:
-    """Hash what `parts` hold, wherever they come from."""
+    """Hash what `parts` hold, wherever they come from: labels of any integer type."""
     digest = hashlib.sha256()
     for part in PARTS:
         array = np.ascontiguousarray(parts[part])
+        if (
+            part.startswith("y")
+            and array.size
+            and 0 <= array.min() <= array.max() < 256
+        ):
+            array = array.astype(np.uint8)  # torchvision has int64, IDX files uint8
         digest.update(f"{part} {array.dtype.str} {array.shape}".encode())
         digest.update(array.data)
     return digest.hexdigest()[:16]
@@ -176,8 +189,8 @@ def _download(name: str, folder: Path) -> Parts:
         # Beside the others, so that whatever goes wrong leaves nothing behind.
         with tempfile.TemporaryDirectory(dir=folder) as place:
             return _from_torchvision(name, Path(place), download=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        why = str(error).strip().splitlines()[-1]
+    except (OSError, RuntimeError, ValueError, HTTPException) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise ValueError(
             f"dataset {name!r}: not in {folder}, and it cannot be downloaded ({why}). "
             f"Connect this machine and try again; or give a folder that holds it, by "

@@ -247,8 +247,8 @@ class Store:
     ) -> str:
         import safetensors.numpy
 
-        # One entry: the library writes several in a random order, and equal content
-        # should be equal files.
+        # One entry: the library writes several in a random order, and what is equal
+        # should be one file.
         content = safetensors.numpy.save(tensors, {"raybs": json.dumps(metadata)})
         path = f"{folder}/{key}-{_digest(content)}.safetensors"
         self._write(path, content)

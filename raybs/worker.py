@@ -1,6 +1,5 @@
 """What a worker does: carry stretches from stored states to stored rows and states."""
 
-import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -151,7 +150,7 @@ def _keep_start(
 
 
 def to_tensors(
-    state: State, replica: int, training_seconds: float = math.nan
+    state: State, replica: int, training_seconds: float = 0.0
 ) -> tuple[Tensors, dict[str, Any]]:
     """Return one replica of `state` as named arrays, and its counters."""
     groups = {"weights": state.weights, "biases": state.biases, **state.moments}
@@ -219,9 +218,15 @@ def _deepest_state(
             sound = [state for state in found if state is not None]
             if len(sound) == len(stretches):
                 state = from_tensors([s.config for s in stretches], sound, device)
-                # An older raybs did not say: NaN, which meets no limit.
-                seconds = [head.get("training_seconds", math.nan) for _, head in sound]
-                return state, seconds
+                if all("training_seconds" in head for _, head in sound):
+                    return state, [head["training_seconds"] for _, head in sound]
+                # An older raybs did not say: then it is the time of measuring, too.
+                rows = store.read_rows(["state_key", "seconds"]).to_pylist()
+                taken = {row["state_key"]: row["seconds"] for row in rows}
+                return state, [
+                    sum(taken.get(key, 0.0) for key in stretch.keys[: epoch + 1])
+                    for stretch in stretches
+                ]
     return None, [0.0] * len(stretches)
 
 

@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Subset, numbers, plan_of
@@ -264,3 +265,41 @@ def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
     assert [failed] in taken
     assert sorted(index for group in taken for index in group) == list(range(6))
     assert packs.frontier.take() == []
+
+
+def test_a_worker_that_dies_when_all_its_packs_have_ended_takes_nothing_along(
+    store, subset, tmp_path
+):
+    plan = plan_of([subset.config((64, rate, 1)) for rate in (0.01, 0.02)], store)
+    events = []
+    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs)
+    assert len(searcher.suggest("a")["packs"]) == 2
+    (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    hooks.on_trial_start(0, [], trial)
+    ends = {"reports": [(0, None), (1, None)], "messages": []}
+    hooks.on_trial_result(0, [], trial, ends)
+    hooks.on_trial_error(0, [], trial)
+    assert [event.kind for event in events] == ["started", "finished"] * 2
+    assert searcher.suggest("b") == "FINISHED"
+
+
+def test_of_a_worker_that_dies_only_the_pack_under_way_starts_again(
+    store, subset, tmp_path
+):
+    rates = (0.01, 0.02, 0.03)
+    plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
+    events = []
+    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs)
+    searcher.suggest("a")
+    (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    hooks.on_trial_start(0, [], trial)
+    hooks.on_trial_result(0, [], trial, {"reports": [(0, None)], "messages": []})
+    hooks.on_trial_error(0, [], trial)
+    kinds = [event.kind for event in events]
+    assert kinds == ["started", "finished", "started", "restarted"]
+    left = [len(searcher.suggest(name)["packs"]) for name in ("b", "c")]
+    assert left == [1, 1]  # what failed goes alone

@@ -79,6 +79,10 @@ RIGHT = {
         ({"y_test": np.full(3, 10)}, "y_test is empty, or has labels"),
         ({"x_test": np.ones((0, 2, 2)), "y_test": np.ones(0, int)}, "y_test is empty"),
         ({"x_train": np.array([{"a": 1}] * 10, dtype=object)}, "cannot be read"),
+        (
+            {"x_train": np.ones((10, 0)), "x_test": np.ones((3, 0))},
+            r"x_train has shape",
+        ),
         ({"y_train": np.ones(10, int)}, "y_train has one class only, 1"),
         ({"y_test": np.full(3, 5)}, "y_test has the label 5, of which there is no"),
     ],
@@ -97,7 +101,16 @@ def test_an_unknown_dataset_is_refused(name):
         describe(name)
 
 
-@pytest.mark.parametrize("change", [{"x_train": np.array(3)}, {"y_train": np.ones(0)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x_train": np.array(3)},
+        {"y_train": np.ones(0)},
+        {"y_train": np.array(["one"] * 10)},
+        {"y_train": np.array(["2026-01-01"] * 10, "datetime64")},
+        {"y_train": np.full(10, np.inf)},
+    ],
+)
 def test_what_cannot_be_described_is_refused(tmp_path, change):
     path = tmp_path / "wrong.npz"
     np.savez(path, **(RIGHT | change))
@@ -110,3 +123,23 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
     path.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(ValueError, match="cannot be read"):
         describe(str(path))
+
+
+def test_an_archive_damaged_inside_is_refused(tmp_path):
+    path = tmp_path / "damaged.npz"
+    np.savez_compressed(path, **RIGHT)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"y_train.npy") + 30
+    content[middle : middle + 40] = b"\xff" * 40
+    path.write_bytes(bytes(content))
+    for read in (describe, load_arrays):
+        with pytest.raises(ValueError, match="cannot be read"):
+            read(str(path))
+
+
+def test_finite_half_precision_is_fine(tmp_path):
+    large = np.full((10, 20, 20), 200, np.float16)  # whose sum is not
+    large[0] = 0
+    path = tmp_path / "half.npz"
+    np.savez(path, **(RIGHT | {"x_train": large, "x_test": large[:3]}))
+    assert load_arrays(str(path)).mean == pytest.approx(180)

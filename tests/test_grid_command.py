@@ -110,7 +110,7 @@ RIGHT = {"--batch-size": "16,64", "--learning-rate": "0.1", "--epochs": "1"}
         ({"--seeds": "10000", "--batch-size": "1,2,3,4,5,6,7,8,9,10,11"}, "--yes"),
         ({"--dataset": "fasion_mnist"}, "dataset 'fasion_mnist' is unknown"),
         ({"--dataset": "none.npz"}, "there is no such file"),
-        ({"--name": "recovery"}, "a sweep of raybs has it"),
+        ({"--name": "recovery"}, "'recovery' is a sweep of raybs"),
         ({"--name": "a/b"}, "cannot be a sweep's name"),
     ],
 )
@@ -132,7 +132,7 @@ def test_the_module_knows_the_word_grid(here, subset):
     command += ["--dataset", subset.name, "--until", "test_accuracy=0.3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "it reaches 30 % soonest" in done.stdout
+    assert "it reaches 30 % test accuracy soonest" in done.stdout
     assert "has reached what it trained for" in done.stdout
     trials = analysis.load("results").trials
     assert (trials["final_test_accuracy"] >= 0.3).all()

@@ -141,7 +141,7 @@ def test_equal_time_ends_after_so_many_seconds_of_training(store, subset):
     carry(store, sweep)
     trials, rows = history(store)
     assert set(trials["status"]) == {"complete"}
-    assert set(trials["budget"]) == {"0.05 s"}
+    assert set(trials["budget"]) == {"0.05 s, at most 1000 epochs"}
     for _, group in rows.groupby("label"):
         *before, last = group["training_seconds"]
         assert max(before) < 0.05 <= last
