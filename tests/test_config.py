@@ -138,7 +138,7 @@ def test_a_wrong_phase_is_refused_by_name_and_value(fields, words):
         {"phases": ()},
         {"phases": ("64 @ 0.01",)},
         {"phases": phase(1, 0.1, 1)},
-        {"phases": (phase(1, 0.1, 10**9),)},
+        {"phases": (phase(1, 0.1, 10**6), phase(2, 0.1, 1))},
         {"hidden": 8},
         {"dataset": Path("data.npz")},
         {"hidden": (0,)},
