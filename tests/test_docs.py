@@ -1,6 +1,7 @@
 """What the README and docs say holds."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from analysis.__main__ import advise_command
 from analysis.__main__ import main as analyze
 from analysis.article import ARTICLE
 from analysis.draws import ARTICLES_NORM, NORMS, complete
+from analysis.frames import only
 from analysis.statistics import fit_powers, summarize_entries
+from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.catalog import find_sweep
 from raybs.config import TrainSweep
 from raybs.draws import GradientSweep
@@ -72,6 +75,7 @@ TOLERANCES = {
 def test_the_reference_run_is_near_the_article():
     """SGD rows; Adam's numbers spread too far between seeds (docs/results.md)."""
     trials = analysis.load(str(TOP / "docs/reference")).trials
+    trials = trials[trials["sweep"].isin(TRAINING_SWEEPS)]
     trials = trials[(trials["status"] == "complete") & (trials["optimizer"] == "sgd")]
     assert len(trials) == 3 + 5 + 3
     checked = 0
@@ -117,3 +121,30 @@ def test_tables_of_speed_are_what_the_benchmarks_wrote():
     assert len(written) == 8
     for table in written:
         assert table.read_text().strip() in page, table.name
+
+
+def test_the_grid_of_the_docs_is_what_the_reference_run_says():
+    found = only(analysis.load(str(TOP / "docs/reference")), "fashion")
+    [advice] = analysis.advise(found)
+    page = (TOP / "docs/grids.md").read_text()
+    trials = advice.trials.assign(half=advice.trials["seed"] // 3)
+    halves = trials.groupby(["setting", "batch_size", "learning_rate", "half"])
+    means = 100 * halves["final_test_accuracy"].mean()
+    for point in advice.points[advice.points["best"]].to_dict("records"):
+        key = (point["setting"], point["batch_size"], point["learning_rate"])
+        line = (
+            f"| {key[0]} | {key[1]} | {key[2]:g} | {point['mean']:.2f} "
+            f"({point['lower']:.2f} to {point['upper']:.2f}) | "
+            f"{means[(*key, 0)]:.2f} | {means[(*key, 1)]:.2f} |"
+        )
+        assert line in page
+    headline = analysis.words(advice)["Advice"][0]
+    assert headline in " ".join((TOP / "README.md").read_text().split())
+    for half in (0, 1):
+        mine = replace(found, trials=found.trials[found.trials["seed"] // 3 == half])
+        [again] = analysis.advise(mine)
+        best = again.points[again.points["best"]][["batch_size", "learning_rate"]]
+        all_six = advice.points[advice.points["best"]][["batch_size", "learning_rate"]]
+        assert best.to_numpy().tolist() == all_six.to_numpy().tolist()
+        one = analysis.words(again)["Advice"][0]
+        assert one.split(":")[0] == headline.split(":")[0]
