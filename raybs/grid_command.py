@@ -115,7 +115,7 @@ class ListOf(click.ParamType[list[Any]]):
     default="fixed",
     show_default=True,
     metavar="LIST",
-    help=f"How the rate follows the batch size: {', '.join(RULES)}.",
+    help=f"How the rate follows the batch size, as in linear (of {', '.join(RULES)}).",
 )
 @click.option(
     "--base-batch-size",
@@ -123,7 +123,8 @@ class ListOf(click.ParamType[list[Any]]):
     default=64,
     show_default=True,
     metavar="N",
-    help="The batch size that --learning-rate is for, where a rule is given.",
+    help="The batch size that --learning-rate is for, where a rule is given, as in "
+    "256.",
 )
 @click.option(
     "--schedule",
@@ -131,8 +132,9 @@ class ListOf(click.ParamType[list[Any]]):
     default="constant",
     show_default=True,
     metavar="LIST",
-    help=f"Of {', '.join(SCHEDULES)}: decay_rate divides the rate by 5 after each "
-    "third of a trial, grow_batch multiplies the batch size by 5 instead.",
+    help=f"As in constant,cosine (of {', '.join(SCHEDULES)}): decay_rate divides the "
+    "rate by 5 after each third of a trial, grow_batch multiplies the batch size by 5 "
+    "instead.",
 )
 @click.option(
     "--warm-up",
@@ -148,7 +150,7 @@ class ListOf(click.ParamType[list[Any]]):
     default="sgd",
     show_default=True,
     metavar="LIST",
-    help=f"Of {', '.join(OPTIMIZERS)}.",
+    help=f"As in sgd,adam (of {', '.join(OPTIMIZERS)}).",
 )
 @click.option(
     "--momentum",
@@ -158,7 +160,9 @@ class ListOf(click.ParamType[list[Any]]):
     metavar="LIST",
     help="Of sgd, as in 0,0.9; the others have none.",
 )
-@click.option("--nesterov", is_flag=True, help="Nesterov's momentum, for sgd.")
+@click.option(
+    "--nesterov", is_flag=True, help="Nesterov's, as in --momentum 0.9 --nesterov."
+)
 @click.option(
     "--weight-decay",
     type=ListOf(float),
@@ -182,7 +186,7 @@ class ListOf(click.ParamType[list[Any]]):
     default="glorot_uniform",
     show_default=True,
     metavar="LIST",
-    help=f"Of {', '.join(INITS)}.",
+    help=f"As in he_uniform (of {', '.join(INITS)}).",
 )
 @click.option(
     "--dataset",
@@ -190,8 +194,8 @@ class ListOf(click.ParamType[list[Any]]):
     default="mnist",
     show_default=True,
     metavar="LIST",
-    help=f"Of mnist, {', '.join(TORCHVISION)}, my.npz (with x_train, y_train, x_test, "
-    "y_test), or a folder of IDX files.",
+    help=f"As in fashion_mnist (of mnist, {', '.join(TORCHVISION)}), my.npz (with "
+    "x_train, y_train, x_test, y_test), or a folder of IDX files.",
 )
 @click.option(
     "--precision",
@@ -199,7 +203,7 @@ class ListOf(click.ParamType[list[Any]]):
     default="float32",
     show_default=True,
     metavar="LIST",
-    help=f"Of {', '.join(PRECISIONS)}: of the matmuls of training.",
+    help=f"Of the matmuls of training, as in bfloat16 (of {', '.join(PRECISIONS)}).",
 )
 @click.option(
     "--zip",
@@ -220,16 +224,17 @@ class ListOf(click.ParamType[list[Any]]):
     default=1,
     show_default=True,
     metavar="N",
-    help="Epochs between two measurements.",
+    help="Epochs between two measurements, as in 5.",
 )
 @click.option(
     "--name",
     default="grid",
     show_default=True,
     metavar="NAME",
-    help="What the results are called; a grid of the same name takes its place.",
+    help="What the results are called, as in wide; a grid of the same name takes its "
+    "place.",
 )
-@click.option("--yes", is_flag=True, help=f"Yes, more than {MAX_TRIALS:,} trials.")
+@click.option("--yes", is_flag=True, help=f"Confirm more than {MAX_TRIALS:,} trials.")
 @with_options
 def grid_command(
     name: str,
