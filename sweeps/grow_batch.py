@@ -3,7 +3,7 @@
 Source:  Smith et al. 2018, "Don't Decay the Learning Rate, Increase the Batch Size"
 Run:     python -m raybs.sweep grow_batch --seeds 3
 Expect:  the two schedules equal within 0.0001 in test loss, at 41 % of the steps
-Cost:    70 epochs a seed after sharing; 18 minutes for three seeds as the plan estimates
+Cost:    70 epochs a seed after sharing; 18 minutes for three as the plan estimates
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep
