@@ -143,7 +143,9 @@ def _scaling(advice: Advice) -> list[str]:
         if last == first:
             said = f"no batch size above {first} takes fewer steps in proportion"
         elif last == sizes["batch_size"].iloc[-1]:
-            said = f"steps shrink as batches grow, up to {last}, the largest"
+            said = (
+                f"steps shrink as batches grow, up to {last}, the largest to get there"
+            )
         else:
             said = f"steps shrink as batches grow up to {last}, then more slowly"
         found.append(f"{goal} {said} (within {SCALING:g} times perfect scaling).")
