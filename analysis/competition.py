@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.draws import NORMS
-from analysis.theme import HEIGHT, WIDTH
+from analysis.theme import CROSS, HEIGHT, WIDTH, with_field
 
 REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2")
 """The article's early is blue, its late green."""
@@ -54,7 +54,7 @@ def norms_by_batch_size(
             layers.append(
                 curves.encode(
                     x,
-                    _with(y, "value"),
+                    with_field(y, "value"),
                     regime_color(summary),
                     dash.title("line"),
                     tooltip=["regime:N", "text:N"],
@@ -62,10 +62,11 @@ def norms_by_batch_size(
             )
         layers += [
             base.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
-                _with(y, "below_log" if kind == "log" else "below"), alt.Y2("above")
+                with_field(y, "below_log" if kind == "log" else "below"),
+                alt.Y2("above"),
             ),
             base.mark_point(filled=True, size=40, opacity=1).encode(
-                _with(y, "mean"), tooltip=_tooltip("mean", "deviation")
+                with_field(y, "mean"), tooltip=_tooltip("mean", "deviation")
             ),
         ]
         if len(diverged):
@@ -93,10 +94,10 @@ def normalized_norms(
     base = alt.Chart(summary).encode(x, regime_color(summary))
     return alt.layer(
         base.mark_rule(strokeWidth=2, opacity=0.6).encode(
-            _with(y, "normalized_below"), alt.Y2("normalized_above")
+            with_field(y, "normalized_below"), alt.Y2("normalized_above")
         ),
         base.mark_point(filled=True, size=40, opacity=1).encode(
-            _with(y, "normalized_mean"),
+            with_field(y, "normalized_mean"),
             tooltip=_tooltip("normalized_mean", "normalized_deviation"),
         ),
     ).properties(
@@ -128,9 +129,9 @@ def spread_by_batch_size(
         layers = [
             base.mark_rule(strokeWidth=2, clip=True)
             .transform_filter(f"datum.{name}_lower > 0")
-            .encode(_with(y, f"{name}_lower"), alt.Y2(f"{name}_upper")),
+            .encode(with_field(y, f"{name}_lower"), alt.Y2(f"{name}_upper")),
             base.mark_point(filled=True, size=40, opacity=1).encode(
-                _with(y, name), tooltip=_tooltip(name)
+                with_field(y, name), tooltip=_tooltip(name)
             ),
         ]
         fitted = lines[lines["quantity"] == words]
@@ -140,7 +141,7 @@ def spread_by_batch_size(
                 .mark_line(strokeWidth=1.2)
                 .encode(
                     x,
-                    _with(y, "value"),
+                    with_field(y, "value"),
                     regime_color(summary),
                     tooltip=["regime:N", "text:N"],
                 )
@@ -276,11 +277,11 @@ def _means(
     """Return a panel of means and deviations against batch size, joined by lines."""
     x, _ = _axes("log", "")
     base = alt.Chart(summary).encode(x, regime_color(summary))
-    mean = _with(y, "mean")
+    mean = with_field(y, "mean")
     return alt.layer(
         base.mark_line(strokeWidth=1).encode(mean),
         base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-            _with(y, below), alt.Y2("above")
+            with_field(y, below), alt.Y2("above")
         ),
         base.mark_point(filled=True, size=30, opacity=1).encode(
             mean, tooltip=_tooltip("mean", "deviation")
@@ -296,12 +297,6 @@ def _axes(kind: str, title: str) -> tuple[alt.X, alt.Y]:
         x = x.axis(values=values, format="d")
         y = y.scale(type="log", nice=False, padding=8)
     return x, y
-
-
-def _with(y: alt.Y, name: str) -> alt.Y:
-    changed = y.copy()
-    changed.shorthand = f"{name}:Q"
-    return changed
 
 
 def regime_color(summary: pd.DataFrame) -> alt.Color:
@@ -321,9 +316,7 @@ def _tooltip(*names: str) -> list[alt.Tooltip]:
 
 
 def _crosses(diverged: pd.DataFrame, x: alt.X, summary: pd.DataFrame) -> alt.Chart:
-    mark = alt.Chart(diverged).mark_point(
-        shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2.5
-    )
+    mark = alt.Chart(diverged).mark_point(shape=CROSS, size=60, strokeWidth=2.5)
     chart: alt.Chart = mark.encode(
         x,
         y=alt.value(HEIGHT + 30),

@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from analysis.frames import CONFIDENCE, METRICS
-from analysis.theme import HEIGHT, WIDTH, label_scales
+from analysis.theme import CROSS, HEIGHT, WIDTH, label_scales, with_field
 
 MAX_POINTS = 4000
 """Of single seeds in a panel: more take long to draw, and hide the means."""
@@ -69,10 +69,10 @@ def lines(
         if len(values) <= MAX_POINTS:
             faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
             layers.append(
-                faint.encode(x, _with_field(y, "value"), color, dash, detail="seed:N")
+                faint.encode(x, with_field(y, "value"), color, dash, detail="seed:N")
             )
         band = alt.Chart(summary).mark_area(opacity=0.2)
-        layers.append(band.encode(x, _with_field(y, "lower"), alt.Y2("upper"), color))
+        layers.append(band.encode(x, with_field(y, "lower"), alt.Y2("upper"), color))
     mean = alt.Chart(summary).mark_line(strokeWidth=2, point=_single_points(summary))
     tooltip = [
         alt.Tooltip("label:N"),
@@ -80,7 +80,7 @@ def lines(
         alt.Tooltip("mean:Q", format=".5g"),
         alt.Tooltip("num_seeds:Q", title="seeds"),
     ]
-    layers.append(mean.encode(x, _with_field(y, "mean"), color, dash, tooltip=tooltip))
+    layers.append(mean.encode(x, with_field(y, "mean"), color, dash, tooltip=tooltip))
     return layers
 
 
@@ -113,9 +113,7 @@ def _panel(
     layers = lines(values, summary, batch_sizes, names, x, y)
     if len(diverged):
         color, _ = label_scales(batch_sizes, names)
-        cross = alt.Chart(diverged).mark_point(
-            shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2.5
-        )
+        cross = alt.Chart(diverged).mark_point(shape=CROSS, size=60, strokeWidth=2.5)
         tooltip = ["label:N", "epoch:Q"]
         at_bottom = alt.value(HEIGHT - 8)
         layers.append(cross.encode(x=x, y=at_bottom, color=color, tooltip=tooltip))
@@ -135,12 +133,6 @@ def _y_axis(values: "pd.Series[float]", metric: str, title: str) -> alt.Y:
     axis = alt.Axis(values=inside) if len(inside) > 2 else alt.Axis(tickCount=5)
     scale = alt.Scale(type="log", domain=domain, clamp=True, nice=False)
     return alt.Y("value:Q", title=title, scale=scale, axis=axis)
-
-
-def _with_field(y: alt.Y, field: str) -> alt.Y:
-    changed = y.copy()
-    changed.shorthand = f"{field}:Q"
-    return changed
 
 
 def _single_points(summary: pd.DataFrame) -> bool:

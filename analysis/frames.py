@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from raybs.config import (
+    GOAL_COLUMNS,
     LENGTHS,
-    UNTIL,
     TrainConfig,
     TrainSweep,
     canonical,
@@ -73,7 +73,7 @@ def load(results: str | Store) -> Frames:
     records = store.read_records("sweeps", record_from_json)
     goals: list[dict[str, Any]] = []
     if any(isinstance(s, TrainSweep) and s.until for s, _ in records.values()):
-        goals = rows[["training_seconds", *UNTIL]].to_dict("records")
+        goals = rows[[*GOAL_COLUMNS]].to_dict("records")
     for name, (sweep, entries) in sorted(records.items()):
         if not isinstance(sweep, TrainSweep):
             continue

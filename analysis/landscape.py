@@ -4,9 +4,8 @@ import altair as alt
 import pandas as pd
 
 from analysis.advice import Advice
-from analysis.theme import HEIGHT, WIDTH, color_of
+from analysis.theme import CROSS, HEIGHT, WIDTH, color_of, with_field
 
-CROSS = "M-1,-1L1,1M1,-1L-1,1"
 KINDS = ("#1f77b4", "#999999", "#bcbd22", "#e377c2")
 SETTINGS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17a2b8")
 MAX_SETTINGS = 6
@@ -46,15 +45,8 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
         whole = shown[shown["num_diverged"] == 0].dropna(subset=["mean"])
         gone = shown[shown["num_diverged"] > 0]
         scale = alt.Scale(scheme="viridis", domain=domain, clamp=True)
-        tooltip = [
-            alt.Tooltip("batch_size:O", title="batch size"),
-            alt.Tooltip("learning_rate:O", title="learning rate"),
-            alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
-            alt.Tooltip("lower:Q", format=".2f"),
-            alt.Tooltip("upper:Q", format=".2f"),
-            alt.Tooltip("num_seeds:Q", title="seeds"),
-            alt.Tooltip("num_diverged:Q", title="diverged"),
-        ]
+        diverged = alt.Tooltip("num_diverged:Q", title="diverged")
+        tooltip = [*_tooltip("O"), diverged]
         legend = alt.Legend(title="test accuracy (%)", type="gradient", format=".1f")
         color = alt.Color("mean:Q").scale(scale).legend(legend)
         base = alt.Chart(whole).encode(x, y, tooltip=tooltip)
@@ -108,22 +100,17 @@ def accuracy_by_batch_size(
         dash = alt.StrokeDash("kind:N", title=None).scale(
             domain=kinds, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]][: len(kinds)]
         )
-        tooltip = [
-            alt.Tooltip("batch_size:Q", title="batch size"),
-            alt.Tooltip("learning_rate:Q", title="learning rate"),
-            alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
-            alt.Tooltip("lower:Q", format=".2f"),
-            alt.Tooltip("upper:Q", format=".2f"),
-            alt.Tooltip("num_seeds:Q", title="seeds"),
-        ]
+        tooltip = _tooltip("Q")
         base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
         layers = [
-            base.mark_line(strokeWidth=2).encode(_field(y, "mean"), dash),
-            base.mark_point(filled=True, size=45, opacity=1).encode(_field(y, "mean")),
+            base.mark_line(strokeWidth=2).encode(with_field(y, "mean"), dash),
+            base.mark_point(filled=True, size=45, opacity=1).encode(
+                with_field(y, "mean")
+            ),
         ]
         if part["num_seeds"].max() > 1:
             rule = base.mark_rule(strokeWidth=2, opacity=0.5, clip=True)
-            layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
+            layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
         name = alt.TitleParams(setting, fontSize=11)
         panels.append(
             alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=name)
@@ -168,16 +155,18 @@ def to_target(
         base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
         layers = [
             base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(
-                _field(y, "perfect")
+                with_field(y, "perfect")
             ),
-            base.mark_line(strokeWidth=2).encode(_field(y, "mean")),
-            base.mark_point(filled=True, size=45, opacity=1).encode(_field(y, "mean")),
+            base.mark_line(strokeWidth=2).encode(with_field(y, "mean")),
+            base.mark_point(filled=True, size=45, opacity=1).encode(
+                with_field(y, "mean")
+            ),
         ]
         sure = part[part["lower"] > 0]  # there is no logarithm of less
         if part["num_seeds"].max() > 1 and len(sure):
             rule = alt.Chart(sure).mark_rule(strokeWidth=2, opacity=0.5, clip=True)
             rule = rule.encode(_batch_sizes(part), color)
-            layers.insert(0, rule.encode(_field(y, "lower"), alt.Y2("upper")))
+            layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
         panels.append(alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT))
     said = (
         f"To {target:g} % test accuracy, at the rate that takes the fewest steps; "
@@ -263,7 +252,13 @@ def _batch_sizes(frame: pd.DataFrame) -> alt.X:
     return alt.X("batch_size:Q", title="batch size", scale=scale, axis=axis)
 
 
-def _field(y: alt.Y, field: str) -> alt.Y:
-    changed = y.copy()
-    changed.shorthand = f"{field}:Q"
-    return changed
+def _tooltip(kind: str) -> list[alt.Tooltip]:
+    """Say what a point is; its numbers are drawn as `kind`: ordinal or quantities."""
+    return [
+        alt.Tooltip(f"batch_size:{kind}", title="batch size"),
+        alt.Tooltip(f"learning_rate:{kind}", title="learning rate"),
+        alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
+        alt.Tooltip("lower:Q", format=".2f"),
+        alt.Tooltip("upper:Q", format=".2f"),
+        alt.Tooltip("num_seeds:Q", title="seeds"),
+    ]

@@ -27,6 +27,8 @@ figure."""
 
 DASHES = ([1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [1, 4], [12, 4])
 WIDTH, HEIGHT = 340, 230
+CROSS = "M-1,-1L1,1M1,-1L-1,1"
+"""The mark of what diverged."""
 
 
 @alt.theme.register("raybs", enable=True)
@@ -83,6 +85,13 @@ def label_scales(
         alt.Color("label:N").scale(domain=labels, range=colors).legend(legend),
         alt.StrokeDash("label:N").scale(domain=labels, range=dashes).legend(legend),
     )
+
+
+def with_field(y: alt.Y, field: str) -> alt.Y:
+    """Return the axis `y` of another field, for layers that share it."""
+    changed = y.copy()
+    changed.shorthand = f"{field}:Q"
+    return changed
 
 
 def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from raybs.catalog import find_sweep
 from raybs.chunks import Wanted, make_chunks, merge
-from raybs.config import TrainConfig, TrainSweep, truncated, with_seeds
+from raybs.config import GOAL_COLUMNS, TrainConfig, TrainSweep, truncated, with_seeds
 from raybs.cost import Speed
 from raybs.data import describe
 from raybs.draws import GradientSweep, cells, check_samples
@@ -98,7 +98,8 @@ def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
     found = [request for item in asked for request in item.requests]
     if any(request.until for request in found):
-        found = with_stops(found, store.read_rows())
+        rows = store.read_rows(["state_key", *GOAL_COLUMNS])
+        found = with_stops(found, rows)
     wanted = merge([wanted for item in asked for wanted in item.wanted])
     keep = any(item.keep_gradients for item in asked)
     chunks = make_chunks(wanted, store, speed, keep=keep) if wanted else []

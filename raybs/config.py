@@ -32,6 +32,10 @@ UNTIL = {
 """What a trial may be stopped at: 1 where more is reached, -1 where less is."""
 
 
+GOAL_COLUMNS = ("training_seconds", *UNTIL)
+"""Of rows: what `first_met` reads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """Training at one batch size and learning rate: so many epochs, steps or samples.

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from raybs.chunks import Chunk
-from raybs.config import UNTIL, Phase, TrainConfig, TrainSweep, first_met, label
+from raybs.config import Phase, TrainConfig, TrainSweep, first_met, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
 from raybs.paths import path, resolved, state_keys
@@ -185,11 +185,11 @@ def requests(
 
 
 def with_stops(asked: Sequence[Request], rows: pa.Table) -> list[Request]:
-    """Return `asked`, with where `rows` (stored ones) say that trials have ended."""
-    if not any(request.until for request in asked):
-        return list(asked)
-    found = rows.select(["state_key", "training_seconds", *UNTIL]).to_pylist()
-    by_key = {row["state_key"]: row for row in found}
+    """Return `asked`, with where stored rows say that trials have ended.
+
+    `rows` are all there are, with state_key and GOAL_COLUMNS.
+    """
+    by_key = {row["state_key"]: row for row in rows.to_pylist()}
 
     def stop(request: Request) -> int | None:
         keys = request.keys

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import UNTIL, first_met, with_seeds
+from raybs.config import GOAL_COLUMNS, first_met, with_seeds
 from raybs.data import describe
 from raybs.paths import resolved, state_keys
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
 
-COLUMNS = ["state_key", "status", "training_seconds", *UNTIL]
+COLUMNS = ["state_key", "status", *GOAL_COLUMNS]
 
 
 def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:

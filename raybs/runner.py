@@ -70,7 +70,6 @@ def run(
         KeyboardInterrupt: It was interrupted; what is done is kept.
     """
     import analysis
-    from analysis.frames import only
 
     changes = Changes(seeds=seeds, max_epochs=max_epochs)
     if isinstance(sweep, str):
@@ -87,7 +86,7 @@ def run(
         log.warning("%d epochs and draws are left. %s", outcome.left, why)
     if isinstance(asked.sweep, GradientSweep):
         return analysis.load_draws(store, asked.name)
-    return only(analysis.load(store), asked.name)
+    return analysis.only(analysis.load(store), asked.name)
 
 
 def num_workers(resources: Resources, *, local: bool) -> int:

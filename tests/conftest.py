@@ -134,3 +134,14 @@ def fields_of(spec, data=None):
     elif isinstance(spec, list):
         for value in spec:
             yield from fields_of(value, data)
+
+
+def check_fields(chart, more_than):
+    """Every field that `chart` reads is a column, with a value in every row."""
+    spec = chart.to_dict()
+    found = list(fields_of(spec))
+    assert len(found) > more_than
+    for field, data in found:
+        rows = spec["datasets"][data["name"]]
+        assert rows, f"{field}: an empty frame"
+        assert all(row.get(field) is not None for row in rows), field

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import fields_of, record, row
+from conftest import check_fields, record, row
 from scipy import stats
 
 import analysis
@@ -321,13 +321,7 @@ def test_every_field_that_a_chart_reads_is_a_column_with_values(store):
     charts = landscape(found, "title")
     assert set(charts) == {"heat_map", "accuracy", "to_target", "front"}
     for chart in charts.values():
-        spec = chart.to_dict()
-        fields = list(fields_of(spec))
-        assert len(fields) > 5
-        for field, data in fields:
-            rows = spec["datasets"][data["name"]]
-            assert rows, f"{field}: an empty frame"
-            assert all(row.get(field) is not None for row in rows), field
+        check_fields(chart, 5)
 
 
 @pytest.mark.drawing

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import COSINES, Subset, fields_of, record, row
+from conftest import COSINES, Subset, check_fields, record, row
 
 import analysis
 from analysis import article, frames, tables
@@ -168,13 +168,7 @@ def charts(store):
 
 def test_every_field_that_a_chart_reads_is_a_column_with_values(written):
     for chart in charts(written):
-        spec = chart.to_dict()
-        found = list(fields_of(spec))
-        assert len(found) > 8
-        for field, data in found:
-            rows = spec["datasets"][data["name"]]
-            assert rows, f"{field}: an empty frame"
-            assert all(row.get(field) is not None for row in rows), field
+        check_fields(chart, 8)
 
 
 def test_charts_have_axis_titles_with_units(written):

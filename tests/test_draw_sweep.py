@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import Subset
-from test_analysis import fields_of
+from conftest import Subset, fields_of
 
 import analysis
 from analysis.__main__ import main as analyze
