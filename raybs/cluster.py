@@ -6,12 +6,14 @@ loggers and checkpoints are off and its folder is temporary.
 
 import contextlib
 import logging
+import math
 import os
+import re
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,16 +25,27 @@ from ray.tune.search import Searcher
 
 from raybs.cost import Speed
 from raybs.data import Arrays, Dataset, to_device
-from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
+from raybs.launch import Calibrate, LaunchError, OnEvent, Pack, Report, Resources
+from raybs.nodes import check_nodes
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
 from raybs.session import ray_session, trial_resources
-from raybs.store import Store, open_store
+from raybs.store import PATIENCE, Store, StoreError, open_store
 from raybs.tasks import DrawTasks
 
 log = logging.getLogger("raybs")
 
 MAX_FAILURES = 3
 """How often a stretch starts again after its worker died or raised."""
+
+MAX_LOST_NODES = 20
+"""How often it starts again since its node is gone: spot nodes go for no fault of a
+trial's, but a trial may bring down nodes, too."""
+
+CLUSTER_PENDING = 8
+"""Trials at least that wait for room on a cluster: it grows by what waits."""
+
+WAIT_SECONDS = 30.0
+"""Without a worker for so long, a sweep says what it waits for."""
 
 TRIAL_SECONDS = 1.0
 """Short stretches share a trial of Tune until they take so long together: Tune handles
@@ -60,43 +73,59 @@ def run_ray(
     the current chunks. `calibrate` may plan again, by the speed that it had measured.
 
     Raises:
-        ValueError: The cluster cannot be reached, or has not what a trial asks for.
+        ValueError: The cluster cannot be reached, has not what a trial asks for, or its
+            nodes do not fit together (`raybs.nodes`).
+        StoreError: Results cannot be stored.
+        LaunchError: Ray itself failed.
     """
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
     with ray_session(resources, size):
-        slots, per_trial = trial_resources(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        _, per_trial = trial_resources(resources, cluster_resources())
+
+        def slots() -> int:
+            return trial_resources(resources, cluster_resources())[0]
+
+        if resources.address:
+            check_nodes(store)
         device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
         measure = partial(_probe, device, resources, per_trial, stop)
         if calibrate:
-            plan = calibrate(device, measure, slots, at_end=False)
-        arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
+            plan = calibrate(device, measure, slots(), at_end=False)
+        try:
+            arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
+        except ray.exceptions.RayError as error:
+            why = str(error).strip().splitlines()[0]
+            raise LaunchError(f"Ray cannot hold {size} bytes of data: {why}") from None
         shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
         tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
         if plan.stretches:
-            frontier = Frontier(plan, resources.num_replicas, slots)
+            frontier = Frontier(plan, resources.num_replicas, slots())
             packs = _Packs(frontier, **shared)
-            callbacks = [PassOn(packs), DrawMeanwhile(packs, tasks, slots)]
+            waiting = SayWaiting(packs, tasks, per_trial)
+            hooks = PassOn(packs, resources.trial_timeout)
+            callbacks = [hooks, DrawMeanwhile(packs, tasks, slots), waiting]
+            at_least = CLUSTER_PENDING if resources.address else 1
             trainable = tune.with_parameters(
                 StretchTrainable,
                 datasets=arrays,
                 uri=store.uri,
-                num_threads=resources.num_threads,
-                device=resources.device,
+                resources=resources,
             )
-            _train(tune.with_resources(trainable, per_trial), packs, callbacks, slots)
-        tasks.run(
-            lambda: trial_resources(resources, ray.cluster_resources())[0]  # type: ignore[no-untyped-call]
-        )
+            trainable = tune.with_resources(trainable, per_trial)
+            _train(trainable, packs, callbacks, max(slots(), at_least))
+            if packs.broken:
+                raise StoreError(packs.broken)
+        tasks.run(slots)
         if calibrate and not stop.is_set():
-            calibrate(device, measure, slots, at_end=True)
+            calibrate(device, measure, slots(), at_end=True)
 
 
 def _train(
-    trainable: Any, packs: "_Packs", callbacks: list[tune.Callback], slots: int
+    trainable: Any, packs: "_Packs", callbacks: list[tune.Callback], num_pending: int
 ) -> None:
     """Train all stretches, through Ray Tune."""
     # A Searcher has one pending trial by default: workers would wait for each other.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_pending)
     with tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
             trainable,
@@ -165,21 +194,22 @@ class StretchTrainable(tune.Trainable):
         config: dict[str, Any],
         datasets: dict[str, Any],
         uri: str,
-        num_threads: int,
-        device: str | None,
+        resources: Resources,
     ) -> None:
         """Start with the first pack; the other arguments hold for all of them."""
         # Here, not above: the driver does without torch, whose import takes 2 seconds.
         from raybs.worker import prepare
 
-        prepare(num_threads)
+        prepare(resources.num_threads)
+        self.timeout = resources.trial_timeout
         self.references = datasets
         # What a worker logs is not seen: what the store has to tell goes along.
         self.messages: list[str] = []
-        self.store = replace(open_store(uri), tell=self.messages.append)
+        store = open_store(uri, patience=PATIENCE)
+        self.store = replace(store, tell=self.messages.append)
         # Not by torch.cuda.is_available(): a trial may sit beside GPUs that are not its
         # own.
-        self.device = device or ("cuda" if ray.get_gpu_ids() else "cpu")
+        self.device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
         self.loaded: dict[str, Dataset] = {}
         self._begin(config)
 
@@ -191,13 +221,20 @@ class StretchTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for an epoch; tiny epochs are reported together, once a second."""
+        from raybs.worker import watch
+
         until = time.monotonic() + 1
         reports, complete = [], True
-        for number, report in self.reports:
-            reports.append((number, report and asdict(report)))
-            if time.monotonic() > until:
-                complete = False
-                break
+        watch(self.timeout)
+        try:
+            for number, report in self.reports:
+                watch(self.timeout)
+                reports.append((number, report and asdict(report)))
+                if time.monotonic() > until:
+                    complete = False
+                    break
+        finally:
+            watch(0)
         messages = [self.messages.pop(0) for _ in list(self.messages)]
         result = {"reports": reports, "messages": messages, "complete": complete}
         return result | {"done": complete}
@@ -242,6 +279,14 @@ class _Packs:
         self.stop = stop
         self.by_trial: dict[str, list[Pack | None]] = {}
         self.failures: Counter[int] = Counter()
+        self.lost_nodes: Counter[int] = Counter()
+        self.running: set[str] = set()
+        self.broken = ""  # why nothing can be stored
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether no more packs are to be started."""
+        return self.stop.is_set() or bool(self.broken)
 
     def take(self) -> list[Pack]:
         """Take packs for one trial of Tune, to be carried one after the other.
@@ -285,7 +330,7 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack, None while all others wait, or that none is left."""
         packs = self.packs
-        if packs.stop.is_set():
+        if packs.is_stopping:
             return str(Searcher.FINISHED)
         taken = packs.take()
         if not taken:  # while any runs, its children may follow, or itself again
@@ -297,6 +342,7 @@ class PlanSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Forget a trial of Tune that ended; one stopped half-way goes on elsewhere."""
+        self.packs.running.discard(trial_id)
         if result and result.get("complete") and not error:
             left = self.packs.unfinished(trial_id)
             assert not left
@@ -317,25 +363,29 @@ class StopWhenAsked(tune.Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Tell whether this trial ends here."""
-        return self.packs.stop.is_set()
+        return self.packs.is_stopping
 
     def stop_all(self) -> bool:
-        """Never cut trials off in the middle of an epoch."""
-        return False
+        """Wait for no worker any more, but cut none off in the middle of an epoch."""
+        return self.packs.is_stopping and not self.packs.running
 
 
 class PassOn(tune.Callback):
     """Passes reports and failures from Tune's controller on to the packs."""
 
-    def __init__(self, packs: _Packs) -> None:
-        """Pass on to `packs`."""
+    def __init__(self, packs: _Packs, trial_timeout: float) -> None:
+        """Pass on to `packs`; workers are ended after `trial_timeout` seconds."""
         self.packs = packs
+        self.trial_timeout = trial_timeout
+        self.heard: dict[str, float] = {}
 
     def on_trial_start(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
         """Say that a worker has the first pack."""
         [first, *_] = self.packs.by_trial[trial.trial_id]
+        self.packs.running.add(trial.trial_id)
+        self.heard[trial.trial_id] = time.monotonic()
         if first:
             first.start()
 
@@ -348,6 +398,7 @@ class PassOn(tune.Callback):
         **info: Any,
     ) -> None:
         """Pass on the epochs of one step, and what the store had to tell."""
+        self.heard[trial.trial_id] = time.monotonic()
         for message in result["messages"]:
             log.warning(message)
         current = self.packs.by_trial[trial.trial_id]
@@ -368,15 +419,26 @@ class PassOn(tune.Callback):
     ) -> None:
         """Let the pack under way start again, or give it up after its last failure."""
         packs = self.packs
-        message = _what_happened(Path(trial.error_file).read_text("utf-8", "replace"))
+        text = Path(trial.error_file).read_text("utf-8", "replace")
+        message = _what_happened(text)
+        silent = time.monotonic() - self.heard.pop(trial.trial_id, math.inf)
+        if message == DIED and silent >= self.trial_timeout:
+            message = f"no epoch ended within --trial-timeout {self.trial_timeout:g} s"
         left = packs.unfinished(trial.trial_id)
         if not left:  # it died after its last pack, before it could say so
             return
         pack, *waiting = left
         for other in waiting:
             other.put_back()
-        packs.failures.update(pack.indices)
-        if max(packs.failures[index] for index in pack.indices) > MAX_FAILURES:
+        if message.startswith(f"{StoreError.__name__}: "):
+            packs.broken = message.partition(": ")[2]
+            pack.put_back()
+            return
+        lost = message == NODE_IS_GONE
+        counts = packs.lost_nodes if lost else packs.failures
+        counts.update(pack.indices)
+        most = MAX_LOST_NODES if lost else MAX_FAILURES
+        if max(counts[index] for index in pack.indices) > most:
             pack.fail(message)
         else:
             pack.restart(message)
@@ -385,7 +447,9 @@ class PassOn(tune.Callback):
 class DrawMeanwhile(tune.Callback):
     """Has draws taken by workers that no stretch needs."""
 
-    def __init__(self, packs: _Packs, tasks: DrawTasks, slots: int) -> None:
+    def __init__(
+        self, packs: _Packs, tasks: DrawTasks, slots: Callable[[], int]
+    ) -> None:
         """Leave as many of the `slots` free as `packs` can use."""
         self.packs = packs
         self.tasks = tasks
@@ -401,13 +465,65 @@ class DrawMeanwhile(tune.Callback):
         if time.monotonic() - self.looked_at > LOOK_SECONDS:
             self.looked_at = time.monotonic()
             self.tasks.look_for_states()
-        free = self.slots - len(self.packs.by_trial) - self.packs.frontier.num_ready
+        free = self.slots() - len(self.packs.by_trial) - self.packs.frontier.num_ready
         self.tasks.poll(2 * free, timeout=0.0)
+
+
+class SayWaiting(tune.Callback):
+    """Says what a sweep waits for while it has no worker."""
+
+    def __init__(
+        self, packs: _Packs, tasks: DrawTasks, per_trial: Mapping[str, float]
+    ) -> None:
+        """Watch whether any of `packs` or `tasks` is under way."""
+        self.packs = packs
+        self.tasks = tasks
+        self.per_trial = per_trial
+        self.since: float | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles this, too."""
+        return object, ()
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Say it once, each time that all workers are gone."""
+        if self.packs.running or self.tasks.flying:
+            self.since = None
+            return
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now + WAIT_SECONDS
+        elif now > self.since:
+            self.since = math.inf
+            log.warning(
+                "Waiting for a worker: a trial asks for %g CPUs and %g GPUs, the "
+                "cluster has %s.",
+                self.per_trial["cpu"],
+                self.per_trial["gpu"],
+                "{CPU:g} and {GPU:g}".format(**{"GPU": 0.0} | cluster_resources()),
+            )
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return what all nodes have together by now."""
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return {"CPU": 0.0} | found
+
+
+NODE_IS_GONE, DIED = "its node is gone", "its worker died"
+CAUSES = {
+    NODE_IS_GONE: r"node (has )?died|node was terminated|ActorUnavailableError",
+    "the machine ran out of memory": r"OutOfMemory|low on memory",
+    DIED: r"[Aa]ctor died",
+}
+"""What Ray's accounts of a failure say, in order."""
 
 
 def _what_happened(text: str) -> str:
     """Return the line that matters in Tune's account of all failures of a trial."""
-    lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
-    if any("actor died" in line.lower() for line in lines):
-        return "its worker died"
-    return lines[-1].strip()
+    account = text.rpartition("Failure #")[2].strip().partition("\n")[2]
+    for cause, pattern in CAUSES.items():
+        if re.search(pattern, account):
+            return cause
+    last: str = account.splitlines()[-1].strip()
+    return last.removeprefix(f"{StoreError.__module__}.")

@@ -12,11 +12,11 @@ import click
 
 from raybs.asked import Asked
 from raybs.display import duration, size
-from raybs.launch import DEVICES, Resources
+from raybs.launch import DEVICES, LaunchError, Resources
 from raybs.options import parse_gpus, parse_replicas
 from raybs.plan import Plan
 from raybs.runner import carry_out, first_plan, num_workers
-from raybs.store import Store, open_store
+from raybs.store import Store, StoreError, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,8 @@ OPTIONS = [
     click.option(
         "--address",
         metavar="ADDRESS",
-        help="Join a running Ray cluster: 'auto', or HOST:PORT.",
+        help="Join a running Ray cluster: 'auto', or HOST:PORT.  [default: "
+        "RAY_ADDRESS, which jobs on a cluster have]",
     ),
     click.option(
         "--workers",
@@ -85,6 +86,15 @@ OPTIONS = [
         "as a short probe finds fastest. It changes the last digits.",
     ),
     click.option(
+        "--trial-timeout",
+        type=click.FloatRange(min=1),
+        default=Resources.trial_timeout,
+        show_default=True,
+        metavar="SECONDS",
+        help="End a worker that ends no epoch, or no chunk of draws, for so long; its "
+        "work starts again elsewhere.",
+    ),
+    click.option(
         "--figures",
         metavar="FOLDER",
         help="Where tables and charts go.  [default: figures, in a local results "
@@ -115,6 +125,7 @@ def run_command(
     gpus_per_trial: str | None,
     device: str | None,
     replicas: str,
+    trial_timeout: float,
     figures: str | None,
 ) -> None:
     """Run what `ask` returns, to tables and charts; the rest are OPTIONS.
@@ -124,6 +135,8 @@ def run_command(
     """
     gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
     refuse_together("--local", local, address=address, workers=workers, **gpus)
+    if not local:
+        address = address or os.environ.get("RAY_ADDRESS")
     refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
     if data is not None:
         os.environ["RAYBS_DATA"] = data
@@ -134,6 +147,7 @@ def run_command(
         gpus_per_trial=parse_gpus(gpus_per_trial),
         device=device,
         num_replicas=parse_replicas(replicas),
+        trial_timeout=trial_timeout,
         address=address,
     )
     asked = ask()
@@ -159,13 +173,19 @@ def said_politely() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
-        command = shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
-        click.echo(f"Stopped; what is done is kept. To go on:\n  {command}", err=True)
+        click.echo(f"Stopped; what is done is kept. To go on:\n  {_again()}", err=True)
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
+    except (StoreError, LaunchError) as error:
+        click.echo(f"{error}\nOnce that is mended, go on by:\n  {_again()}", err=True)
+        sys.exit(1)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
+
+
+def _again() -> str:
+    return shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
 
 
 def refuse_together(option: str, given: object, **others: object) -> None:

@@ -16,7 +16,9 @@ class Resources:
 
     `num_workers` trials at a time with `num_threads` CPUs each; `gpus_per_trial` is 0,
     1 or 1/n; `device` overrules the choice by assigned GPUs; `num_replicas` train side
-    by side in a worker (None: as many as a probe finds best).
+    by side in a worker (None: as many as a probe finds best). A worker that ends no
+    epoch (no chunk of draws) for `trial_timeout` seconds is ended, and its work starts
+    again. `address` is that of a cluster to join; None starts Ray on this machine.
     """
 
     num_workers: int | None = None
@@ -25,7 +27,12 @@ class Resources:
     gpus_per_trial: float | None = None
     device: str | None = None
     num_replicas: int | None = 1
+    trial_timeout: float = 1800.0
     address: str | None = None
+
+
+class LaunchError(OSError):
+    """What a sweep ran on has failed; what it had done is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from raybs.draw_worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
 from raybs.probe import probe
-from raybs.store import Store
-from raybs.worker import carry, prepare
+from raybs.store import Store, StoreError
+from raybs.worker import carry, prepare, watch
 
 
 def run_local(
@@ -34,6 +34,7 @@ def run_local(
 
     Raises:
         ValueError: The device asked for is not there.
+        StoreError: Results cannot be stored.
     """
     prepare(resources.num_threads)
     device = resources.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -55,14 +56,20 @@ def run_local(
             with contextlib.closing(
                 carry(pack.stretches, store, loaded[dataset])
             ) as reports:
+                watch(resources.trial_timeout)
                 for report in reports:
+                    watch(resources.trial_timeout)
                     pack.report(report)
                     if stop.is_set() and report.epoch < pack.stretches[0].stop:
                         return
+        except StoreError:  # nothing else could be stored either
+            raise
         except (OSError, RuntimeError, ValueError) as error:
             pack.fail(f"{type(error).__name__}: {error}")
         else:
             pack.finish()
+        finally:
+            watch(0)
     worker = DrawWorker(store, resources.num_replicas or 1)
     for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
         if stop.is_set():
@@ -71,12 +78,17 @@ def run_local(
         dataset = chunk.cell.config.dataset
         try:
             loaded = _load(dataset, datasets, device, loaded)
+            watch(resources.trial_timeout)
             drawn = worker.carry(chunk, loaded[dataset])
+        except StoreError:
+            raise
         except (OSError, RuntimeError, ValueError) as error:
             message = f"{type(error).__name__}: {error}"
             on_event(Event(kind="failed", index=index, message=message))
         else:
             on_event(Event(kind="finished", index=index, drawn=drawn))
+        finally:
+            watch(0)
     if calibrate and not stop.is_set():
         calibrate(device, measure, 1, at_end=True)
 

@@ -47,6 +47,11 @@ def trial_resources(
     """
     num_cpus, num_gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
     gpus = resources.gpus_per_trial
+    if gpus is None and not num_cpus and resources.device is None:
+        raise ValueError(
+            "The cluster has no worker yet, so what trials are to use is not known: "
+            "give --gpus-per-trial 1 (or a share of one), or 0 to train on CPUs."
+        )
     if gpus is None:
         gpus = 1.0 if num_gpus and resources.device in (None, "cuda") else 0.0
     slots = int(num_cpus // resources.num_threads)
@@ -64,14 +69,21 @@ def trial_resources(
 
 
 @contextlib.contextmanager
-def ray_session(resources: Resources, num_bytes: int) -> Iterator[None]:
-    """Start Ray silently on this machine, or join a cluster; leave nothing behind."""
+def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
+    """Start Ray silently on this machine, or join a cluster; leave nothing behind.
+
+    Yields the address of its dashboard, "" if it has none.
+
+    Raises:
+        ValueError: It cannot be started, or joined.
+    """
     before = dict(os.environ)
     os.environ |= SETTINGS
     options: dict[str, Any]
     if resources.address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
         options = {
+            "address": "local",  # whatever RAY_ADDRESS says
             "num_cpus": resources.num_workers
             and resources.num_workers * resources.num_threads,
             "num_gpus": resources.num_gpus,
@@ -84,16 +96,22 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[None]:
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+            context = ray.init(
+                logging_level=logging.ERROR, log_to_driver=False, **options
+            )
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            where = f"at {resources.address} cannot be reached"
-            where = where if resources.address else "cannot be started"
-            raise ValueError(f"Ray {where}: {error}") from None
+            if resources.address is None:
+                raise ValueError(f"Ray cannot be started: {error}") from None
+            raise ValueError(
+                f"Ray at {resources.address} cannot be joined: {error}. Does it run, "
+                "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+                "~/.ray/auth_token)?"
+            ) from None
         for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Whatever the raylet has to say would break the display.
         with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
-            yield
+            yield context.dashboard_url or ""
     finally:
         ray.shutdown()
         os.environ.clear()

@@ -8,6 +8,7 @@
     gradients/       KEY-DIGEST.safetensors: what draws add up to, where it is kept
     states/          KEY-DIGEST.safetensors: weights, biases, optimizer moments
     rolling/         the same, of stretches that are not finished
+    probes/          files by which nodes see that they share this folder
     set_aside/       corrupt files, as they were found
 
 Every file appears whole, and the name of a data file holds a hash of its content: what
@@ -16,6 +17,7 @@ deleted, so any number of drivers and workers may share a folder. Nothing is eve
 unpickled.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -26,9 +28,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +45,7 @@ FORMAT = 1
 ENDINGS = {
     "sweeps": ".json",
     "speeds": ".json",
+    "probes": ".json",
     "rows": ".parquet",
     "draws": ".parquet",
     "gradients": ".safetensors",
@@ -50,22 +55,41 @@ ENDINGS = {
 """Folders of a results folder, and how the files end that are ours."""
 MAX_HEADER = 2**24
 """Bytes of a tensor file's head: more is not ours."""
+PATIENCE = 600.0
+"""Seconds for which a store is tried again that cannot be reached."""
+AWAY = {
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EHOSTDOWN),
+    *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
+    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED),
+}
+"""Errors of a network file system that go by."""
+BUCKET_AWAY = re.compile(
+    "NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|"
+    "REQUEST_TIMEOUT|HTTP status 5|curlCode|UNAVAILABLE|DEADLINE_EXCEEDED"
+)
+"""The same, as pyarrow words them for S3 and Google Cloud Storage."""
 SCHEMAS = {"rows": ROW_SCHEMA, "draws": CHUNK_SCHEMA}
 Tensors = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
+
+
+class StoreError(OSError):
+    """The results folder cannot be read or written; what it held is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
     """An open results folder; `uri` is absolute and opens it again in any process.
 
-    `tell` hears of corrupt files.
+    `tell` hears of corrupt files, and of a store that cannot be reached: it is tried
+    again for `patience` seconds. Whatever else fails is a StoreError at once.
     """
 
     uri: str
     filesystem: fs.FileSystem
     root: str
     tell: Callable[[str], None] = logging.getLogger("raybs").warning
+    patience: float = PATIENCE
 
     def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Replace what `<folder>/<name>.json` says; the folder: sweeps or speeds."""
@@ -205,8 +229,10 @@ class Store:
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
         for path in paths:
+            target = f"{self.root}/{path}"
+            delete = partial(self.filesystem.delete_file, target)
             try:
-                self.filesystem.delete_file(f"{self.root}/{path}")
+                self._patiently(f"{path} cannot be deleted", delete)
             except FileNotFoundError:
                 pass
 
@@ -315,7 +341,8 @@ class Store:
 
     def _infos(self, folder: str) -> list[fs.FileInfo]:
         selector = fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        list_files = partial(self.filesystem.get_file_info, selector)
+        infos = self._patiently(f"{folder} cannot be listed", list_files)
         return [info for info in infos if info.type == fs.FileType.File]
 
     def _list(self, folder: str) -> list[str]:
@@ -324,10 +351,13 @@ class Store:
         return sorted(n for n in names if n.endswith(ending) and n[0] != ".")
 
     def _read(self, path: str) -> bytes | None:
-        try:
+        def read() -> bytes:
             with self.filesystem.open_input_stream(f"{self.root}/{path}") as stream:
                 content: bytes = stream.read()
                 return content
+
+        try:
+            return self._patiently(f"{path} cannot be read", read)
         except FileNotFoundError:  # another driver merged or pruned it meanwhile
             return None
 
@@ -336,30 +366,66 @@ class Store:
         # A bucket's put is atomic; on disk, write beside and rename.
         local = self.filesystem.type_name == "local"
         place = f"{target}.{uuid.uuid4().hex}.tmp" if local else target
+
+        def write() -> None:
+            try:
+                with self.filesystem.open_output_stream(place) as stream:
+                    stream.write(content)
+                if local:
+                    self.filesystem.move(place, target)
+            except OSError:
+                if local:
+                    Path(place).unlink(missing_ok=True)
+                raise
+
+        what = f"{path}: {len(content)} bytes cannot be written"
         try:
-            with self.filesystem.open_output_stream(place) as stream:
-                stream.write(content)
-            if local:
-                self.filesystem.move(place, target)
-        except OSError:
-            if local:
-                Path(place).unlink(missing_ok=True)
-            raise
+            self._patiently(what, write)
+        except FileNotFoundError as error:  # the folder is gone
+            raise StoreError(f"{self.uri}/{what} ({error}).") from None
+
+    def _patiently(self, what: str, action: Callable[[], T]) -> T:
+        """Return what `action` does, as soon as the store can be reached.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            StoreError: It failed for another reason, or for too long; with `what`.
+        """
+        until, pause = time.monotonic() + self.patience, 0.5
+        while True:
+            try:
+                return action()
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                away = error.errno in AWAY or BUCKET_AWAY.search(str(error))
+                why = " ".join(str(error).split())  # on one line
+                if not away or time.monotonic() + pause > until:
+                    raise StoreError(f"{self.uri}/{what} ({why}).") from None
+                if pause == 0.5:
+                    for_long = f"trying again for {self.patience:g} s"
+                    self.tell(f"{self.uri}/{what} ({why}): {for_long}.")
+            time.sleep(pause)
+            pause = min(2 * pause, 30.0)
 
     def _set_aside(self, path: str, why: str) -> None:
         name, where = posixpath.basename(path), "moved to set_aside/"
         try:
-            self.filesystem.create_dir(f"{self.root}/set_aside")
+            if self.filesystem.type_name == "local":
+                self.filesystem.create_dir(f"{self.root}/set_aside")
             self.filesystem.move(f"{self.root}/{path}", f"{self.root}/set_aside/{name}")
         except OSError as error:
             where = f"not moved to set_aside/ ({error})"
         self.tell(f"{self.uri}/{path} {why}: {where}; what it held counts as missing.")
 
 
-def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> Store:
+def open_store(
+    uri: str, *, create: bool = False, missing_ok: bool = False, patience: float = 0.0
+) -> Store:
     """Open the results folder at `uri`: a path, or an address such as s3://bucket.
 
     Where there is none, `create` makes one, and with `missing_ok` it reads as empty.
+    One that cannot be reached is tried again for `patience` seconds.
 
     Raises:
         ValueError: It does not exist (unless `create`), cannot be written, or was
@@ -367,6 +433,12 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
     """
     if not uri or re.match(r"[a-z0-9]+:/[^/]", uri):
         raise ValueError(f"{uri!r} is no results folder: give a path or scheme://path.")
+    if "://" in uri and "@" in urlsplit(uri).netloc:
+        # Addresses are logged, recorded and sent to workers.
+        raise ValueError(
+            "The address of the results folder holds a key or password; leave it out "
+            "and give it by the environment (AWS_ACCESS_KEY_ID and the like)."
+        )
     try:
         if "://" in uri:
             filesystem, root = fs.FileSystem.from_uri(uri)
@@ -374,7 +446,9 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
         else:
             filesystem = fs.LocalFileSystem()
             full = root = str(Path(uri).expanduser().resolve())
-        store = Store(uri=full, filesystem=filesystem, root=root.rstrip("/"))
+        store = Store(
+            uri=full, filesystem=filesystem, root=root.rstrip("/"), patience=patience
+        )
         content = store._read("format.json")
         if content is None and not create and not missing_ok:
             raise ValueError(f"No results in {uri!r}: there is no format.json in it.")
@@ -383,14 +457,15 @@ def open_store(uri: str, *, create: bool = False, missing_ok: bool = False) -> S
         if create:
             # Also where there is one: git keeps no empty folders, and a folder that
             # cannot be written is better known before hours of work.
-            for folder in ENDINGS:
+            # A bucket has no folders, and who may only use a part of it may make none.
+            for folder in ENDINGS if filesystem.type_name == "local" else ():
                 filesystem.create_dir(f"{store.root}/{folder}")
             store._write("format.json", json.dumps({"format": FORMAT}).encode())
     except (OSError, RuntimeError, pa.ArrowException) as error:
         raise ValueError(
             f"The results folder {uri!r} cannot be used: {error}"
         ) from None
-    return store
+    return replace(store, patience=PATIENCE)
 
 
 def _check_format(uri: str, content: bytes) -> None:

@@ -12,7 +12,7 @@ from raybs.chunks import Chunk
 from raybs.data import Arrays
 from raybs.launch import Drawn, Event, OnEvent, Resources
 from raybs.plan import Plan
-from raybs.store import Store, open_store
+from raybs.store import PATIENCE, Store, StoreError, open_store
 
 MAX_RETRIES = 3
 """How often a chunk starts again after its worker died or raised."""
@@ -30,15 +30,16 @@ def take_chunk(
     """Take the draws of one chunk in a worker; return what its store had to tell."""
     from raybs.data import to_device
     from raybs.draw_worker import DrawWorker
-    from raybs.worker import prepare
+    from raybs.worker import prepare, watch
 
     prepare(resources.num_threads)
+    watch(resources.trial_timeout)
     name = (uri, chunk.cell.config.dataset)
     device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
     if _kept.get("name") != name:
         _kept.clear()
         messages: list[str] = []
-        store = replace(open_store(uri), tell=messages.append)
+        store = replace(open_store(uri, patience=PATIENCE), tell=messages.append)
         _kept["messages"] = messages
         _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
         # Without the test set: draws leave it alone.
@@ -51,6 +52,8 @@ def take_chunk(
         drawn = _kept["worker"].carry(chunk, _kept["data"])
     except ValueError as error:  # what a worker logs is not seen
         raise ValueError("; ".join([str(error), *told])) from None
+    finally:
+        watch(0)
     return drawn, list(told)
 
 
@@ -111,6 +114,9 @@ class DrawTasks:
             except ray.exceptions.TaskCancelledError:
                 continue
             except ray.exceptions.RayError as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(cause, StoreError):  # the others would fail alike
+                    raise StoreError(str(cause)) from None
                 self.on_event(Event(kind="failed", index=index, message=_why(error)))
             else:
                 for message in messages:
@@ -141,5 +147,5 @@ def _why(error: Exception) -> str:
     if cause is not None:
         return f"{type(cause).__name__}: {cause}"
     if isinstance(error, ray.exceptions.WorkerCrashedError):
-        return "its worker died"
+        return "its worker died, or took longer than --trial-timeout"
     return str(error).strip().splitlines()[-1]

@@ -1,5 +1,7 @@
 """What a worker does: carry stretches from stored states to stored rows and states."""
 
+import faulthandler
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -32,6 +34,18 @@ def prepare(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+
+
+def watch(seconds: float) -> None:
+    """End this process, with a traceback, unless called again within `seconds`.
+
+    With 0 the watch ends. It is a thread in C: what hangs may hold Python's lock.
+    """
+    if seconds:
+        stderr = sys.__stderr__ or 2  # not sys.stderr, which notebooks replace
+        faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
+    else:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def carry(

@@ -237,7 +237,7 @@ def test_more_than_there_is_is_refused():
         (Resources(), {"CPU": 8.0, "GPU": 4.0}, 4, 1),
         (Resources(gpus_per_trial=1 / 3), {"CPU": 99.0, "GPU": 2.0}, 6, 1 / 3),
         (Resources(device="cpu"), {"CPU": 8.0, "GPU": 4.0}, 8, 0),
-        (Resources(address="auto"), {}, 1, 0),
+        (Resources(address="auto", gpus_per_trial=0), {}, 1, 0),
     ],
 )
 def test_trials_at_a_time(resources, cluster, slots, gpu):
@@ -273,7 +273,7 @@ def test_a_worker_that_dies_when_all_its_packs_have_ended_takes_nothing_along(
     plan = plan_of([subset.config((64, rate, 1)) for rate in (0.01, 0.02)], store)
     events = []
     packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs)
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
     assert len(searcher.suggest("a")["packs"]) == 2
     (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
     trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
@@ -292,7 +292,7 @@ def test_of_a_worker_that_dies_only_the_pack_under_way_starts_again(
     plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
     events = []
     packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs)
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
     searcher.suggest("a")
     (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
     trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))

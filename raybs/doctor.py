@@ -1,0 +1,114 @@
+"""Check a cluster before sweeps do: python -m raybs.doctor --address auto."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from raybs.commands import said_politely
+from raybs.data import Arrays, load_arrays
+from raybs.display import size
+from raybs.health import CHECKS, Cluster, Node, faults
+from raybs.launch import Resources
+from raybs.store import open_store
+
+EXAMPLES = """
+\b
+Examples:
+  python -m raybs.doctor                                        this machine alone
+  python -m raybs.doctor --address auto --results s3://bucket/path      a cluster
+  ray job submit --address http://127.0.0.1:8265 -- \\
+      python -m raybs.doctor --results s3://bucket/path         ... as a job on it
+
+Exit status: 0; 1 if a sweep would fail there, or others can come in; 2 for a wrong
+request.
+"""
+
+
+def report(cluster: Cluster) -> Iterator[str]:
+    """Yield what was found, in words: each check, then each fault with its remedy."""
+    driver, *nodes = cluster.nodes
+    yield f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}; this driver has " + (
+        ", ".join(f"{name} {version}" for name, version in driver.versions.items())
+    )
+    yield from map(_words, nodes)
+    found = faults(cluster)
+    for check, remedy in CHECKS.items():
+        wrong = [message for other, message in found if other == check]
+        yield f"{'FAULT' if wrong else 'ok':>7}  {check}"
+        yield from (f"         {message}." for message in wrong)
+        if wrong:
+            yield f"         -> {remedy}"
+
+
+def _words(node: Node) -> str:
+    if node.error:
+        return f"  {node.name}: not reached"
+    space = f"{size(node.free_disk or 0)} of disk free"
+    store = f"object store of {size(int(node.object_store or 0))}"
+    return f"  {node.name}: {node.seen_gpus or 0} GPUs, {space}, {store}"
+
+
+def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
+    """Start or join Ray as a sweep does, and look at every node.
+
+    Raises:
+        ValueError: Ray cannot be started or reached, or the results folder not used.
+    """
+    from raybs.nodes import ask_nodes, lets_in
+    from raybs.session import ray_session
+
+    store = open_store(store_uri, create=True)
+    num_bytes = arrays.x_train.nbytes + arrays.x_test.nbytes
+    with ray_session(resources, num_bytes) as dashboard:
+        return Cluster(
+            nodes=ask_nodes(store, arrays),
+            dashboard=dashboard,
+            lets_in=lets_in(dashboard),
+            num_bytes=num_bytes,
+        )
+
+
+@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    metavar="ADDRESS",
+    help="A running Ray cluster: 'auto', or HOST:PORT.  [default: RAY_ADDRESS, or a "
+    "Ray of its own on this machine]",
+)
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="URI",
+    help="Results folder that sweeps will use: a path, s3://... or gs://...",
+)
+@click.option(
+    "--dataset",
+    default="mnist",
+    show_default=True,
+    metavar="NAME",
+    help="Dataset that sweeps will use.",
+)
+def main(address: str | None, results: str, dataset: str) -> None:
+    """See whether sweeps can run on a cluster, and whether others can come in.
+
+    On every node: the same versions and code, GPUs, results readable and writable,
+    the dataset arriving, disk and shared memory; of the cluster: whether it asks for a
+    token, and whether its dashboard is exposed.
+    """
+    with said_politely():
+        arrays = load_arrays(dataset)
+        cluster = examine(results, arrays, Resources(address=address))
+        for line in report(cluster):
+            click.echo(line)
+        if faults(cluster):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    # The packages beside this one, whatever the current folder holds by these names.
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    main()

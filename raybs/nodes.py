@@ -1,0 +1,144 @@
+"""Asks every node of a cluster, through Ray, what it has and sees."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raybs.data import Arrays
+from raybs.health import CHECKS, Cluster, Node, faults, forget, look, seen, show
+from raybs.sources import fingerprint_of
+from raybs.store import Store
+
+ANSWER_SECONDS = 90.0
+"""For which a node is waited for: a first import of torch takes a while."""
+
+
+def check_nodes(store: Store) -> None:
+    """See that all nodes run the same code and share the results folder.
+
+    Raises:
+        ValueError: They do not, so a sweep would fail.
+    """
+    found = faults(Cluster(nodes=ask_nodes(store)))
+    if found:
+        lines = [f"{message}.\n  {CHECKS[check]}" for check, message in found]
+        raise ValueError("\n".join(["This cluster cannot run a sweep.", *lines]))
+
+
+def ask_nodes(store: Store, arrays: Arrays | None = None) -> list[Node]:
+    """Return what this driver and every living node say; with `arrays`, thoroughly.
+
+    They are sent to all nodes, to see that they arrive.
+    """
+    nonce = secrets.token_hex(8)
+    driver = Node(name="this driver", **look(thorough=arrays is not None))  # type: ignore[arg-type]
+    reference = ray.put(arrays) if arrays is not None else None
+    expected = _fingerprint(arrays)
+    try:
+        show(store, "driver", nonce)
+        asked = {}
+        for entry in ray.nodes():  # type: ignore[no-untyped-call]
+            if entry["Alive"]:
+                task = _remote().options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(
+                        entry["NodeID"], soft=False
+                    )
+                )
+                pending = task.remote(store.uri, entry["NodeID"], nonce, reference)
+                asked[entry["NodeID"]] = (entry, pending)
+        until = time.monotonic() + ANSWER_SECONDS
+        nodes = [
+            _answer(*pair, expected, max(until - time.monotonic(), 0.1))
+            for pair in asked.values()
+        ]
+        visible = seen(store, nonce)
+        for index, node_id in enumerate(asked):
+            node = nodes[index]
+            if node_id not in visible and not (node.results or node.error):
+                unseen = f"what it writes to {store.uri} cannot be seen by this driver"
+                nodes[index] = replace(node, results=unseen)
+    finally:
+        forget(store, nonce)
+    return [driver, *nodes]
+
+
+def lets_in(dashboard: str) -> list[str]:
+    """Return what of a cluster answers those who have no token."""
+    found = []
+    if dashboard:
+        try:
+            with urllib.request.urlopen(f"http://{dashboard}/api/version", timeout=5):
+                found.append(f"The dashboard at {dashboard}")
+        except (urllib.error.URLError, OSError):
+            pass
+    address = ray.get_runtime_context().gcs_address
+    code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; print('let in', flush=True)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | wrong,
+    ) as stranger:
+        assert stranger.stdout
+        for line in stranger.stdout:  # it would go on trying for 20 seconds
+            if "Unauthenticated" in line or "let in" in line:
+                stranger.kill()
+                break
+        else:
+            line = ""
+    if "let in" in line:
+        found.append(f"The cluster at {address}")
+    return found
+
+
+def _remote() -> Any:
+    def answer(uri: str, node_id: str, nonce: str, arrays: Arrays | None) -> Any:
+        # Here, not above: this function goes by value, also to where raybs is missing.
+        from raybs.health import look, try_results
+        from raybs.nodes import _fingerprint
+
+        fields = look(thorough=arrays is not None)
+        fields["results"] = try_results(uri, node_id, nonce)
+        return fields, _fingerprint(arrays)
+
+    # Not on a node's CPUs: they may be busy, and a head has none.
+    return ray.remote(num_cpus=0, max_retries=0)(answer)
+
+
+def _answer(
+    entry: Mapping[str, Any], pending: Any, expected: str | None, seconds: float
+) -> Node:
+    name = f"node {entry['NodeManagerAddress']} ({entry['NodeID'][:6]})"
+    claimed = {
+        "claimed_gpus": entry["Resources"].get("GPU", 0.0),
+        "object_store": entry["Resources"].get("object_store_memory"),
+    }
+    try:
+        fields, fingerprint = ray.get(pending, timeout=seconds)
+    except ray.exceptions.GetTimeoutError:
+        return Node(name=name, error=f"no answer for {ANSWER_SECONDS:g} s")
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        return Node(name=name, error=str(cause).strip().splitlines()[-1])
+    if fingerprint != expected:
+        fields["data"] = "the dataset arrives changed"
+    return Node(name=name, **claimed, **fields)
+
+
+def _fingerprint(arrays: Arrays | None) -> str | None:
+    if arrays is None:
+        return None
+    parts = ("x_train", "y_train", "x_test", "y_test")
+    return fingerprint_of({part: getattr(arrays, part) for part in parts})

@@ -1,0 +1,162 @@
+"""Real Ray clusters on this machine: a head, nodes that come and go, a token.
+
+Each node is a set of processes, as on machines of their own.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RAY = str(Path(sys.executable).parent / "ray")
+TOKEN = secrets.token_hex(32)
+MEMORY = 100 * 2**20  # bytes of object store
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": TOKEN,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A lost node is noticed in seconds.
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+class Cluster:
+    """A head without CPUs for trials; `add` nodes with one CPU, `remove` them.
+
+    `environment` is that of its nodes, and of drivers that may join.
+    """
+
+    def __init__(self, num_nodes=0, *, head=(), port=None, **environment):
+        self.environment = os.environ | SETTINGS | environment
+        self.environment.pop("RAY_ADDRESS", None)
+        self.nodes = []
+        # Short, since it holds sockets.
+        self.folder = tempfile.TemporaryDirectory("", "rb", ignore_cleanup_errors=True)
+        port = port or free_port()
+        self.address = f"127.0.0.1:{port}"
+        options = (f"--port={port}", f"--temp-dir={self.folder.name}", *head)
+        self.head = self._start("--head", "--num-cpus=0", *options)
+        for _ in range(num_nodes):
+            self.add()
+
+    def add(self, *options, **environment):
+        """Start a node; it joins within seconds."""
+        arguments = (f"--address={self.address}", "--num-cpus=1", *options)
+        self.nodes.append(self._start(*arguments, **environment))
+        return self.nodes[-1]
+
+    def remove(self, node):
+        """End a node at once, as a spot instance goes."""
+        self.nodes.remove(node)
+        _kill(node)
+
+    def workers(self):
+        """Process ids of all workers that are at work."""
+        found = processes()
+        ours = {pid for pid, words in found.items() if self.folder.name in words}
+        return [
+            pid
+            for pid, words in found.items()
+            if words.startswith(("ray::Stretch", "ray::take_chunk", "ray::Resource"))
+            and _parent(pid) in ours
+        ]
+
+    def sweep(self, *arguments, **options):
+        """Start a sweep on this cluster, in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "raybs.sweep", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment | {"RAY_ADDRESS": self.address},
+            **options,
+        )
+
+    def run(self, *arguments, **environment):
+        """Run a module of python -m on this cluster: exit status, what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            env=self.environment | {"RAY_ADDRESS": self.address} | environment,
+        )
+        return done.returncode, done.stdout
+
+    def _start(self, *arguments, **environment):
+        sockets = Path(self.folder.name) / "session_latest" / "sockets"
+        before = {*sockets.glob("raylet*")}
+        node = subprocess.Popen(
+            [RAY, "start", "--block", f"--object-store-memory={MEMORY}", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.environment | environment,
+            start_new_session=True,
+        )
+        # Those that start together on one machine would choose the same names.
+        wait_for(lambda: {*sockets.glob("raylet*")} - before or node.poll())
+        assert node.poll() is None
+        return node
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for node in [*self.nodes]:
+            self.remove(node)
+        _kill(self.head)
+        self.folder.cleanup()
+
+
+def _kill(node):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(node.pid, signal.SIGKILL)
+    node.wait()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def processes():
+    """The words of all processes of this machine, by their ids."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+            found[int(folder.name)] = words.decode("utf-8", "replace").strip()
+    return found
+
+
+def _parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def wait_for(what, seconds=90):
+    """Return what `what` returns as soon as that is something."""
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.05)
+    return found
+
+
+def end(process, number=signal.SIGKILL):
+    """Send a signal; return what it said, when it is gone."""
+    process.send_signal(number)
+    return process.communicate(timeout=90)[0]
