@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,7 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     else:
         options = {"address": resources.address}
     # What Tune asks for every trial: so no worker is started that cannot serve one.
+    on_signal = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:
@@ -107,6 +110,9 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
                 "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
                 "~/.ray/auth_token)?"
             ) from None
+        # Ray has set a handler of its own, which ends this process.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_signal)
         for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Whatever the raylet has to say would break the display.

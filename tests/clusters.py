@@ -17,6 +17,7 @@ from pathlib import Path
 RAY = str(Path(sys.executable).parent / "ray")
 TOKEN = secrets.token_hex(32)
 MEMORY = 100 * 2**20  # bytes of object store
+NO_DASHBOARD = ("--include-dashboard=false",)
 SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": TOKEN,
@@ -35,7 +36,7 @@ class Cluster:
     `environment` is that of its nodes, and of drivers that may join.
     """
 
-    def __init__(self, num_nodes=0, *, head=(), port=None, **environment):
+    def __init__(self, num_nodes=0, *, head=NO_DASHBOARD, port=None, **environment):
         self.environment = os.environ | SETTINGS | environment
         self.environment.pop("RAY_ADDRESS", None)
         self.nodes = []
@@ -48,10 +49,13 @@ class Cluster:
         for _ in range(num_nodes):
             self.add()
 
-    def add(self, *options, **environment):
-        """Start a node; it joins within seconds."""
+    def add(self, *options, mount=None, **environment):
+        """Start a node; it joins within seconds.
+
+        For it alone `mount` is mounted: options, a file system in memory, and where.
+        """
         arguments = (f"--address={self.address}", "--num-cpus=1", *options)
-        self.nodes.append(self._start(*arguments, **environment))
+        self.nodes.append(self._start(*arguments, mount=mount, **environment))
         return self.nodes[-1]
 
     def remove(self, node):
@@ -93,11 +97,17 @@ class Cluster:
         )
         return done.returncode, done.stdout
 
-    def _start(self, *arguments, **environment):
+    def _start(self, *arguments, mount=None, **environment):
+        mounted = f"mount -t tmpfs {mount} && " if mount else ""
+        unshared = ["unshare", "--mount", "sh", "-c", f'{mounted} exec "$0" "$@"']
         sockets = Path(self.folder.name) / "session_latest" / "sockets"
         before = {*sockets.glob("raylet*")}
         node = subprocess.Popen(
-            [RAY, "start", "--block", f"--object-store-memory={MEMORY}", *arguments],
+            [
+                *(unshared if mount else ()),
+                *(RAY, "start", "--block", f"--object-store-memory={MEMORY}"),
+                *arguments,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=self.environment | environment,

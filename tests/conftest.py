@@ -1,5 +1,7 @@
 """Real data, small: the first samples of the bundled MNIST as an .npz of its own."""
 
+import shutil
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+import raybs
+from raybs.catalog import find_sweep
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.data import Arrays, Dataset, describe, load_arrays, to_device
 from raybs.paths import TRAINER_VERSION
@@ -56,9 +60,58 @@ def mnist() -> Subset:
     return Subset(name="mnist", arrays=arrays, data=to_device(arrays, "cpu"))
 
 
+SWEEP = '''"""A small net on a subset, with a fork."""
+from raybs import Phase, TrainConfig, TrainSweep
+
+def config(*phases, **fields):
+    named = [Phase(batch_size=b, learning_rate=r, epochs=n) for b, r, n in phases]
+    return TrainConfig(
+        phases=tuple(named), dataset={dataset!r}, hidden=(16, 12), **fields
+    )
+
+start = (64, 0.05, 2)
+SWEEP = TrainSweep(
+    configs=(
+        config(start, (8, 0.01, {epochs})),
+        config(start, (64, 0.1, 3)),
+        config((8, 1e9, 3), (8, 0.1, 1)),
+        config((32, 0.01, 3), optimizer="adam"),
+    ),
+)
+'''
+
+
+@pytest.fixture
+def sweep_file(tmp_path, monkeypatch, subset: Subset):
+    monkeypatch.chdir(tmp_path)
+
+    def write(epochs=3):
+        Path("mine.py").write_text(SWEEP.format(dataset=subset.name, epochs=epochs))
+        return "mine.py"
+
+    return write
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "results"), create=True)
+
+
+def undisturbed(file: str) -> list[dict[str, object]]:
+    """The rows of a sweep file, trained without Ray."""
+    raybs.run(find_sweep(file)[2], results="undisturbed", local=True)
+    return numbers(open_store("undisturbed"))
+
+
+def _can_mount() -> bool:
+    if not shutil.which("unshare"):
+        return False
+    words = "unshare --mount mount -t tmpfs none /mnt".split()
+    return subprocess.run(words, capture_output=True).returncode == 0
+
+
+mounts = pytest.mark.skipif(not _can_mount(), reason="nothing can be mounted here")
+"""For what is seen by one process alone, or is full: as root, on Linux."""
 
 
 def plan_of(configs: list[TrainConfig], store: Store, **fields: int) -> Plan:

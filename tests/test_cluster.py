@@ -12,43 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import Subset, numbers, plan_of
+from conftest import numbers, plan_of, undisturbed
 
 from raybs import cluster
 from raybs.launch import Resources
 from raybs.plan import Frontier
 from raybs.store import open_store
-
-SWEEP = '''"""A small net on a subset, with a fork."""
-from raybs import Phase, TrainConfig, TrainSweep
-
-def config(*phases, **fields):
-    named = [Phase(batch_size=b, learning_rate=r, epochs=n) for b, r, n in phases]
-    return TrainConfig(
-        phases=tuple(named), dataset={dataset!r}, hidden=(16, 12), **fields
-    )
-
-start = (64, 0.05, 2)
-SWEEP = TrainSweep(
-    configs=(
-        config(start, (8, 0.01, {epochs})),
-        config(start, (64, 0.1, 3)),
-        config((8, 1e9, 3), (8, 0.1, 1)),
-        config((32, 0.01, 3), optimizer="adam"),
-    ),
-)
-'''
-
-
-@pytest.fixture
-def sweep_file(tmp_path, monkeypatch, subset: Subset):
-    monkeypatch.chdir(tmp_path)
-
-    def write(epochs=3):
-        Path("mine.py").write_text(SWEEP.format(dataset=subset.name, epochs=epochs))
-        return "mine.py"
-
-    return write
 
 
 def command(*arguments):
@@ -67,16 +36,10 @@ def call(*arguments, status=0, environment=None):
     return done.stdout + done.stderr
 
 
-def undisturbed():
-    call("--local", "--results", "undisturbed")
-    return numbers(open_store("undisturbed"))
-
-
 def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_path):
-    sweep_file()
+    expected = undisturbed(sweep_file())
     home = tmp_path / "home"
     home.mkdir()
-    expected = undisturbed()
     for workers in ("1", "2"):
         output = call(
             "--workers", workers, "--results", workers, environment={"HOME": str(home)}
@@ -122,8 +85,7 @@ def kept_states():
 
 @pytest.mark.parametrize("victim", ["worker", "driver"])
 def test_kill_9_and_the_same_command_give_the_same_bits(sweep_file, victim):
-    sweep_file(epochs=400)
-    expected = undisturbed()
+    expected = undisturbed(sweep_file(epochs=400))
     process = subprocess.Popen(
         command("--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -211,12 +173,11 @@ def places(**options):
 
 def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
     """Four logical GPUs: what Ray assigns is tested, the training is on the CPU."""
-    sweep_file()
+    expected = undisturbed(sweep_file())
     found = places(num_gpus=4, num_workers=4, gpus_per_trial=0.5, device="cpu")
     assert all(len(place["gpus"]) == 1 for place in found)
     assert len({place["gpus"][0] for place in found}) > 1
     assert {place["device"] for place in found} == {"cpu"}
-    expected = undisturbed()
     assert numbers(open_store("results")) == expected
 
 
