@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -70,6 +71,23 @@ def trial_resources(
     return max(slots, 1), {"cpu": resources.num_threads, "gpu": gpus}
 
 
+def _check_answers(address: str) -> None:
+    """See that something listens; Ray itself would try for minutes.
+
+    Raises:
+        ValueError: Nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):  # "auto", which Ray looks up
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"No Ray at {address} ({error}); start it, or mend --address."
+        ) from None
+
+
 @contextlib.contextmanager
 def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     """Start Ray silently on this machine, or join a cluster; leave nothing behind.
@@ -93,6 +111,7 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
             "object_store_memory": 2 * num_bytes + 200 * 2**20,
         }
     else:
+        _check_answers(resources.address)
         options = {"address": resources.address}
     # What Tune asks for every trial: so no worker is started that cannot serve one.
     on_signal = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL

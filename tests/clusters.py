@@ -33,11 +33,11 @@ SETTINGS = {
 class Cluster:
     """A head without CPUs for trials; `add` nodes with one CPU, `remove` them.
 
-    `environment` is that of its nodes, and of drivers that may join.
+    The head gets `environment` besides.
     """
 
     def __init__(self, num_nodes=0, *, head=NO_DASHBOARD, port=None, **environment):
-        self.environment = os.environ | SETTINGS | environment
+        self.environment = os.environ | SETTINGS
         self.environment.pop("RAY_ADDRESS", None)
         self.nodes = []
         # Short, since it holds sockets.
@@ -45,7 +45,7 @@ class Cluster:
         port = port or free_port()
         self.address = f"127.0.0.1:{port}"
         options = (f"--port={port}", f"--temp-dir={self.folder.name}", *head)
-        self.head = self._start("--head", "--num-cpus=0", *options)
+        self.head = self._start("--head", "--num-cpus=0", *options, **environment)
         for _ in range(num_nodes):
             self.add()
 
