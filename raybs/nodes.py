@@ -47,29 +47,27 @@ def ask_nodes(store: Store, arrays: Arrays | None = None) -> list[Node]:
     try:
         show(store, "driver", nonce)
         asked = {}
-        for entry in ray.nodes():  # type: ignore[no-untyped-call]
-            if entry["Alive"]:
-                task = _remote().options(
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(
-                        entry["NodeID"], soft=False
-                    )
-                )
-                pending = task.remote(store.uri, entry["NodeID"], nonce, reference)
-                asked[entry["NodeID"]] = (entry, pending)
+        for node_id, entry in _living().items():
+            there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+            task = _remote().options(scheduling_strategy=there)
+            asked[node_id] = (
+                entry,
+                task.remote(store.uri, node_id, nonce, reference),
+            )
         until = time.monotonic() + ANSWER_SECONDS
-        nodes = [
-            _answer(*pair, expected, max(until - time.monotonic(), 0.1))
-            for pair in asked.values()
-        ]
+        nodes = {
+            node_id: _answer(*pair, expected, max(until - time.monotonic(), 0.1))
+            for node_id, pair in asked.items()
+        }
         visible = seen(store, nonce)
-        for index, node_id in enumerate(asked):
-            node = nodes[index]
+        for node_id, node in nodes.items():
             if node_id not in visible and not (node.results or node.error):
                 unseen = f"what it writes to {store.uri} cannot be seen by this driver"
-                nodes[index] = replace(node, results=unseen)
+                nodes[node_id] = replace(node, results=unseen)
     finally:
         forget(store, nonce)
-    return [driver, *nodes]
+    living = _living()  # those that went meanwhile are no fault
+    return [driver, *(node for node_id, node in nodes.items() if node_id in living)]
 
 
 def lets_in(dashboard: str) -> list[str]:
@@ -101,6 +99,12 @@ def lets_in(dashboard: str) -> list[str]:
     if "let in" in line:
         found.append(f"The cluster at {address}")
     return found
+
+
+def _living() -> dict[str, Mapping[str, Any]]:
+    """Return Ray's entries of all living nodes by their ids."""
+    entries = ray.nodes()  # type: ignore[no-untyped-call]
+    return {entry["NodeID"]: entry for entry in entries if entry["Alive"]}
 
 
 def _remote() -> Any:
