@@ -102,7 +102,8 @@ def advise_command(
             text, charts = advise_on(part, target=percent, margin=margin)
             if text:
                 num_advised += 1
-                write(figures_folder(store, figures) / name, {"advice": text}, charts)
+                folder = figures_folder(store, figures, name)
+                write(folder, {"advice": text}, charts)
             else:
                 click.echo(
                     "No advice: of no two batch sizes under one budget have trials "

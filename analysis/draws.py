@@ -81,8 +81,8 @@ def load_draws(results: str | Store, name: str = "gradient_competition") -> Draw
         name=name,
         title=title,
         sweep=sweep,
-        draws=pd.concat(frames, ignore_index=True),
-        histogram=pd.concat(histograms, ignore_index=True),
+        draws=_joined_frames(frames),
+        histogram=_joined_frames(histograms),
         cells=pd.DataFrame(summary),
     )
 
@@ -177,6 +177,12 @@ def _bars(
     cell = {"regime": regime, "batch_size": batch_size}
     bars = {"lower": bins[:-1], "upper": bins[1:], name: values}
     return pd.DataFrame({**cell, **bars})[values > 0]
+
+
+def _joined_frames(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join frames without the empty ones, whose columns are of no type."""
+    held = [frame for frame in frames if len(frame)]
+    return pd.concat(held or frames[:1], ignore_index=True)
 
 
 def _joined(rows: list[pd.DataFrame], name: str) -> pd.DataFrame:

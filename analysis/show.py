@@ -54,15 +54,23 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
             advice, more = advise_on(found)
             texts = {"table": text} | ({"advice": advice} if advice else {})
             charts |= more
-        write(figures_folder(store, figures) / name, texts, charts)
+        write(figures_folder(store, figures, name), texts, charts)
         if not charts:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
 
 
-def figures_folder(store: Store, given: str | None) -> Path:
-    """Return where tables and charts go: beside the results, if these are local."""
-    local = store.filesystem.type_name == "local"
-    return Path(given or (Path(store.root) / "figures" if local else "figures"))
+def figures_folder(store: Store, given: str | None, name: str) -> Path:
+    """Return where tables and charts of a sweep go: to its results, if they are local.
+
+    Raises:
+        ValueError: There is a link out of the results in its place.
+    """
+    if given or store.filesystem.type_name != "local":
+        return Path(given or "figures") / name
+    folder = Path(store.root) / "figures" / name
+    if not folder.resolve().is_relative_to(store.root):
+        raise ValueError(f"{folder} leads out of the results; give --figures FOLDER.")
+    return folder
 
 
 def write(
@@ -73,7 +81,9 @@ def write(
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / f"{name}.md").write_text(text, "utf-8")
+        path = folder / f"{name}.md"
+        path.unlink(missing_ok=True)  # it may be a link to what is not ours
+        path.write_text(text, "utf-8")
     for name, chart in charts.items():
         save(chart, folder, name)
     click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")

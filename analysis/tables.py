@@ -1,6 +1,7 @@
 """Tables: final numbers per config, ours beside the article's; what draws came to."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -164,15 +165,21 @@ def narrow(table: pd.DataFrame, names: int = 1) -> list[list[str]]:
 def to_markdown(table: pd.DataFrame) -> str:
     """Return `table` as a Markdown table."""
     rule = ["---"] * len(table.columns)
-    lines = [list(table.columns), rule, *table.to_numpy().tolist()]
+    rows = [[escaped(cell) for cell in row] for row in table.to_numpy().tolist()]
+    lines = [list(table.columns), rule, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Keep names from being more than text in Markdown: a cell's end, a link, HTML."""
+    return re.sub(r"[\\|<\[]", r"\\\g<0>", text)
 
 
 def _ours(values: "pd.Series[Any]", column: str, form: str) -> str:
     if values.empty:
         return "-"
     if column == "final_cosine_to_init":
-        means = pd.DataFrame(values.tolist()).mean()
+        means = pd.DataFrame(values.dropna().tolist()).mean()
         return " ".join(f"{mean:{form}}".removeprefix("0") for mean in means)
     if column == "final_test_accuracy":
         values = values * 100

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,15 +103,33 @@ def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:
     spec = alt.__version__ + chart.to_json()
     mark = f"<!-- {hashlib.sha256(spec.encode()).hexdigest()} -->\n"
     html, png, svg = (folder / f"{name}.{kind}" for kind in ("html", "png", "svg"))
-    if png.exists() and svg.exists() and html.exists():
-        if html.read_text("utf-8").endswith(mark):
-            return
+    if png.is_file() and svg.is_file() and _end(html, len(mark)) == mark.encode():
+        return
+    for path in (html, png, svg):
+        path.unlink(missing_ok=True)  # it may be a link to what is not ours
     chart.save(png, scale_factor=2)
     chart.save(svg)
     text = io.StringIO()
-    chart.save(text, format="html", inline=True)
+    chart.save(text, format="html", inline=True, json_kwds={"cls": _InScript})
     # The last one, since its mark speaks for all three.
     html.write_text(text.getvalue() + mark, "utf-8")
+
+
+def _end(path: Path, size: int) -> bytes:
+    """Return the last bytes of a file; none of what is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        file.seek(-min(size, path.stat().st_size), io.SEEK_END)
+        return file.read(size)
+
+
+class _InScript(json.JSONEncoder):
+    """Encodes what a page holds in a <script>, which no text in it must end."""
+
+    def encode(self, o: object) -> str:
+        """Return `o` as JSON without "<"."""
+        return super().encode(o).replace("<", "\\u003c")
 
 
 def _quoted(text: str) -> str:

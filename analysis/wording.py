@@ -9,6 +9,7 @@ from scipy import stats
 
 from analysis.advice import POINT, Advice
 from analysis.frames import CONFIDENCE
+from analysis.tables import escaped
 
 MARGIN = 0.2
 """Percentage points of test accuracy that a reader does not care about."""
@@ -64,9 +65,9 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
 
 def to_markdown(found: dict[str, list[str]], title: str) -> str:
     """Return `words` as Markdown."""
-    lines = [f"## {title}", ""] if title else []
+    lines = [f"## {escaped(title)}", ""] if title else []
     for head, texts in found.items():
-        lines += [f"**{head}**", "", *(f"- {text}" for text in texts), ""]
+        lines += [f"**{head}**", "", *(f"- {escaped(text)}" for text in texts), ""]
     return "\n".join(lines)
 
 

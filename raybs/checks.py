@@ -23,13 +23,25 @@ def to_tuples(self: object, *names: str) -> list[str]:
 
 
 def is_integer(value: object) -> bool:
-    """Tell whether it is a whole number; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Tell whether it is a whole number of 64 bits; True and False are none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return -(2**63) <= value < 2**63
 
 
 def is_number(value: object) -> bool:
     """Tell whether it is a finite number."""
     return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def is_line(value: object) -> bool:
+    """Tell whether it is text that a terminal shows as it is, on one line."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def to_line(text: str) -> str:
+    """Put spaces for what a terminal would not show, but obey, and for new lines."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def plain(value: object) -> object:

@@ -109,7 +109,8 @@ def make_chunks(
     seconds = min(CHUNK_SECONDS, total / MIN_CHUNKS)
     chunks = []
     for cost, (item, pairs) in zip(costs, missing, strict=True):
-        num = draws_per_chunk or max(round(seconds / cost), 1)
+        at_once = round(seconds / cost) if cost else len(pairs)
+        num = draws_per_chunk or max(at_once, 1)
         size = DRAW_BYTES
         if keep:
             gradient = gradient_bytes(item.cell, item.info)

@@ -9,7 +9,15 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any
 
-from raybs.checks import any_of, is_integer, is_number, plain, raise_all, to_tuples
+from raybs.checks import (
+    any_of,
+    is_integer,
+    is_line,
+    is_number,
+    plain,
+    raise_all,
+    to_tuples,
+)
 
 MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
@@ -119,7 +127,7 @@ class TrainConfig:
             problems.append(f"phases of more epochs than {MAX_EPOCHS}; use fewer")
         if not all(is_integer(width) and width > 0 for width in self.hidden):
             problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
-        if not isinstance(self.dataset, str):
+        if not is_line(self.dataset):
             problems.append(f"dataset={self.dataset!r}; use a name or a path as text")
         if not isinstance(self.nesterov, bool):
             problems.append(f"nesterov={self.nesterov!r}; use True or False")
@@ -273,7 +281,7 @@ def with_seeds(sweep: TrainSweep, seeds: Sequence[int]) -> TrainSweep:
     Raises:
         ValueError: A seed is given twice.
     """
-    twice = sorted({seed for seed in seeds if list(seeds).count(seed) > 1})
+    twice = sorted(seed for seed, n in Counter(seeds).items() if n > 1)
     if twice:
         raise ValueError(f"seeds: {twice[0]} is given twice; name each seed once.")
     unseeded = list(dict.fromkeys(replace(config, seed=0) for config in sweep.configs))
@@ -298,11 +306,11 @@ def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
 def is_met(until: Mapping[str, float], row: Mapping[str, Any]) -> bool:
     """Tell whether a trial ends at `row`: its seconds are the row's training_seconds.
 
-    What is not finite meets nothing.
+    What is not finite, or missing, meets nothing.
     """
     for name, value in until.items():
         found = row["training_seconds" if name == "seconds" else name]
-        if UNTIL[name] * found >= UNTIL[name] * value:
+        if found is not None and UNTIL[name] * found >= UNTIL[name] * value:
             return True
     return False
 
@@ -317,7 +325,7 @@ def first_met(
     """
     elapsed = 0.0
     for epoch, row in rows:
-        elapsed += row["seconds"]
+        elapsed += row["seconds"] or 0.0
         spent = row["training_seconds"]
         known = spent is not None and spent == spent
         if is_met(until, {**row, "training_seconds": spent if known else elapsed}):

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybs.sources import (
-    PARTS,
-    UNREADABLE,
     archive_of,
     fingerprint_of,
+    read_archive,
     read_parts,
+    shapes_of,
     stamp_of,
 )
 
@@ -88,27 +87,20 @@ def _describe(name: str, stamp: tuple[Any, ...]) -> DatasetInfo:
             num_features=math.prod(parts["x_train"].shape[1:]),
             num_classes=int(parts["y_train"].max()) + 1,
         )
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    try:
-        with zipfile.ZipFile(source) as archive, archive.open("x_train.npy") as member:
-            shape = _read_shape(member)
-            if len(shape) < 2:
-                raise ValueError(f"x_train has shape {shape}; it must be (N, ...)")
-        with np.load(source, allow_pickle=False) as archive:
-            labels = archive["y_train"]
-            if labels.dtype.kind not in "iu":
-                raise ValueError(f"y_train holds {labels.dtype}; labels are integers")
-            num_classes = int(labels.max()) + 1
-    except UNREADABLE as error:
+    shape = shapes_of(source)["x_train"]
+    labels = read_archive(source, ["y_train"])["y_train"]
+    if len(shape) < 2 or labels.dtype.kind not in "iu" or not labels.size:
         raise ValueError(
-            f"dataset {name!r} cannot be read ({error}); "
-            f"an .npz with the arrays {', '.join(PARTS)} is needed."
-        ) from None
+            f"dataset {name!r} cannot be read: x_train has shape {shape}, y_train "
+            f"{labels.shape} of {labels.dtype}; they must be (N, ...) and N integers."
+        )
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return DatasetInfo(
         fingerprint=digest,
         num_samples=shape[0],
         num_features=math.prod(shape[1:]),
-        num_classes=num_classes,
+        num_classes=int(labels.max()) + 1,
     )
 
 
@@ -213,18 +205,6 @@ def to_device(arrays: Arrays, device: str) -> Dataset:
         test_labels=labels(arrays.y_test),
         num_classes=int(max(arrays.y_train.max(), arrays.y_test.max())) + 1,
     )
-
-
-def _read_shape(member: Any) -> tuple[int, ...]:
-    version = np.lib.format.read_magic(member)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"array format {version}")
-    shape: tuple[int, ...] = read(member)[0]
-    return shape
 
 
 def _pixel_statistics(images: np.ndarray[Any, Any]) -> tuple[float, float]:

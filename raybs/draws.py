@@ -12,7 +12,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raybs.checks import any_of, is_integer, is_number, plain, raise_all, to_tuples
+from raybs.checks import (
+    any_of,
+    is_integer,
+    is_line,
+    is_number,
+    plain,
+    raise_all,
+    to_tuples,
+)
 from raybs.config import MAX_EPOCHS, TrainConfig, TrainSweep, canonical
 from raybs.paths import TRAINER_VERSION, hash_of, state_keys
 
@@ -108,7 +116,7 @@ class GradientSweep:
         if (
             not isinstance(regimes, Mapping)
             or not regimes
-            or not all(isinstance(name, str) and name for name in regimes)
+            or not all(is_line(name) and name for name in regimes)
             or not all(isinstance(c, TrainConfig) for c in regimes.values())
         ):
             return ["regimes: give at least one TrainConfig by its name"]

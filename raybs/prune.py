@@ -20,20 +20,22 @@ def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
     would go, and their bytes.
     """
     rows = {row["state_key"]: row for row in store.read_rows(COLUMNS).to_pylist()}
+    files = store.state_files()
     followers: dict[str, set[str]] = {}
-    ends, unfinished = set(), set()
+    ends, unfinished = set[str](), set[str]()
     for keys, measured, until in _paths(store):
         ends.add(keys[-1])
         for key, follower in zip(keys, keys[1:], strict=False):
-            followers.setdefault(key, set()).add(follower)
+            if key in files:  # of a million others some may be asked for
+                followers.setdefault(key, set()).add(follower)
         found = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
         diverged = any(row["status"] == "diverged" for _, row in found)
         ended = len(found) == len(measured) or first_met(until, found) is not None
         if not ended and not diverged:
-            unfinished.update(keys)
+            unfinished.update(files.keys() & keys)
     kept = ends | {key for key, after in followers.items() if len(after) > 1}
     gone = store.leftovers()
-    for key, paths in store.state_files().items():
+    for key, paths in files.items():
         for path in paths:
             if key not in (kept if path.startswith("states") else unfinished):
                 gone.append(path)

@@ -1,15 +1,23 @@
 """Read back what sweeps were asked for, as results folders record it in JSON."""
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from raybs.checks import is_integer
+from raybs.checks import is_integer, to_line
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.draws import GradientSweep
 from raybs.paths import resolved
 
 Sweep = TrainSweep | GradientSweep
+
+MAX_EPOCHS = 100_000_000
+"""Of all trials of a recorded sweep: each takes a microsecond to be named."""
+
+MAX_DRAWS = 10_000_000
+"""Of all its cells: readers list them."""
 
 
 def from_json(value: Mapping[str, Any]) -> TrainConfig:
@@ -71,16 +79,45 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
         TypeError: It is no mapping.
     """
     sweep = sweep_from_json(value)
-    names = ("title", "trainer_version", "fingerprints", "failed")
-    entries = {name: value[name] for name in names}
+    entries = {name: value[name] for name in ENTRIES if name != "training_samples"}
     entries["training_samples"] = value.get("training_samples", {})
-    for entry in ("fingerprints", "failed", "training_samples"):
-        if not isinstance(entries[entry], dict):
-            raise ValueError(f"{entry}: {entries[entry]!r}")
+    for name, is_sound in ENTRIES.items():
+        if not is_sound(entries[name]):
+            raise ValueError(f"{name}: {entries[name]!r}")
+    # They end on terminals: what failed may have said so on several lines.
+    entries["title"] = to_line(entries["title"])
+    entries["failed"] = {k: to_line(why) for k, why in entries["failed"].items()}
     for config in sweep.configs:
         entries["fingerprints"][config.dataset]
-        num_samples = entries["training_samples"].get(config.dataset, 1)
-        if not is_integer(num_samples) or num_samples < 1:
-            raise ValueError(f"training_samples: {num_samples!r}")
-        as_resolved(config, entries)
+    whole = [as_resolved(config, entries) for config in sweep.configs]
+    num_epochs = sum(config.num_epochs for config in whole)
+    if num_epochs > MAX_EPOCHS:
+        raise ValueError(f"{num_epochs} epochs; more than {MAX_EPOCHS} are no sweep")
+    if isinstance(sweep, GradientSweep):
+        num_draws = sweep.num_draws + math.prod(sweep.crossed or (0,))
+        num_draws *= len(sweep.regimes) * len(sweep.batch_sizes)
+        if num_draws > MAX_DRAWS:
+            raise ValueError(f"{num_draws} draws; more than {MAX_DRAWS} are no sweep")
+        regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}
+        sweep = replace(sweep, regimes=regimes)
     return sweep, entries
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        is_integer(count) and count > 0 for count in value.values()
+    )
+
+
+ENTRIES: dict[str, Callable[[object], bool]] = {
+    "title": lambda value: isinstance(value, str),
+    "trainer_version": is_integer,
+    "fingerprints": _is_texts,
+    "failed": _is_texts,
+    "training_samples": _is_counts,
+}
+"""What a record says besides the sweep: by name, and whether it is so."""

@@ -7,9 +7,10 @@ import os
 import shutil
 import socket
 import tempfile
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from importlib import resources
@@ -39,7 +40,8 @@ SILENCE_SECONDS = 20.0
 """A download that hears nothing for so long has failed."""
 
 UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, MemoryError, RuntimeError, SyntaxError, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error),
 )
 """What reading an .npz that is none may raise."""
@@ -86,14 +88,96 @@ def read_parts(name: str) -> Parts:
         if name in TORCHVISION:
             return _read_named(name, data_folder())
         return _read_folder(Path(name).expanduser())
+    return read_archive(archive)
+
+
+def shapes_of(archive: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of PARTS in an .npz file, which is not unpacked.
+
+    Raises:
+        ValueError: It cannot be read, or they do not fit in half of the memory.
+    """
+    with _reading(archive) as members:
+        return _shapes(members)
+
+
+def read_archive(archive: Path, parts: Sequence[str] = PARTS) -> Parts:
+    """Read `parts` of an .npz file, without ever unpickling.
+
+    Raises:
+        ValueError: It cannot be read, or PARTS do not fit in half of the memory.
+    """
+    # Not np.load, which has another member of the same name go first.
+    with _reading(archive) as members:
+        _shapes(members)
+        found = {}
+        for part in parts:
+            with members.open(f"{part}.npy") as member:
+                found[part] = np.lib.format.read_array(member, allow_pickle=False)
+        return found
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with np.load(archive, allow_pickle=False) as arrays:
-            return {part: np.asarray(arrays[part]) for part in PARTS}
+        with zipfile.ZipFile(archive) as members:
+            yield members
     except UNREADABLE as error:
         raise ValueError(
-            f"dataset {name!r} cannot be read ({error}); "
+            f"dataset '{archive}' cannot be read ({error}); "
             f"an .npz with the arrays {', '.join(PARTS)} is needed."
         ) from None
+
+
+def _shapes(members: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
+    infos = {part: members.getinfo(f"{part}.npy") for part in PARTS}
+    check_memory(sum(info.file_size for info in infos.values()))
+    shapes = {}
+    for part, info in infos.items():
+        # The others unpack as much at a time as they like.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{part} is not packed as NumPy does")
+        with members.open(info) as member:
+            shape, kind = _read_head(member)
+            num_bytes = info.file_size - member.tell()
+        if kind.hasobject:
+            raise ValueError(f"{part} holds pickled objects")
+        if math.prod(shape) * kind.itemsize != num_bytes or min(shape, default=0) < 0:
+            raise ValueError(f"{part} has {num_bytes} bytes for {shape} of {kind}")
+        shapes[part] = shape
+    return shapes
+
+
+def _read_head(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the type that an .npy file begins with."""
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"array format {version}")
+    shape, _, kind = read(member)
+    return shape, kind
+
+
+def check_memory(num_bytes: int) -> None:
+    """Refuse to unpack `num_bytes` if they are more than half of the memory.
+
+    Raises:
+        ValueError: They are.
+    """
+    memory = memory_bytes()
+    if num_bytes > memory // 2:
+        raise ValueError(
+            f"it unpacks to {num_bytes} bytes, more than half of this machine's "
+            f"memory of {memory}"
+        )
+
+
+def memory_bytes() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def fingerprint_of(parts: Parts) -> str:
@@ -130,20 +214,28 @@ def _read_folder(folder: Path) -> Parts:
             f"dataset '{folder}': the folder has no {', '.join(missing)}; "
             "they are called train-images*, train-labels*, t10k-images*, t10k-labels*."
         )
-    return {part: read_idx(path) for part, path in found.items() if path}
+    parts: Parts = {}
+    for part, path in found.items():
+        assert path
+        held = sum(array.nbytes for array in parts.values())
+        parts[part] = read_idx(path, held=held)
+    return parts
 
 
 def _idx_file(folder: Path, starts: tuple[str, ...]) -> Path | None:
-    paths = (path for path in folder.iterdir() if path.name.startswith(starts))
+    found = (path for path in folder.iterdir() if path.name.startswith(starts))
+    paths = (path for path in found if path.is_file())
     # Both packed and unpacked: the unpacked one is faster.
     return min(paths, key=lambda path: (path.suffix == ".gz", path.name), default=None)
 
 
-def read_idx(path: Path) -> np.ndarray[Any, Any]:
+def read_idx(path: Path, *, held: int = 0) -> np.ndarray[Any, Any]:
     """Read an array from LeCun's IDX format, also packed by gzip.
 
     Raises:
-        ValueError: The file is no IDX file, or truncated, or longer than it says.
+        ValueError: The file is no IDX file, or truncated, or longer than it says; or
+            with the bytes that are `held` already it does not fit in half of the
+            memory.
     """
     opened: Any = gzip.open if path.suffix == ".gz" else Path.open
     try:
@@ -153,14 +245,18 @@ def read_idx(path: Path) -> np.ndarray[Any, Any]:
                 raise ValueError("it does not begin as one")
             kind = np.dtype(IDX_TYPES[head[2]])
             sizes = np.frombuffer(file.read(4 * head[3]), ">u4").tolist()
-            content = file.read()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path}: no IDX file, or a broken one ({error}).") from None
-    expected = math.prod(sizes) * kind.itemsize
-    if len(sizes) != head[3] or len(content) != expected:
+            expected = math.prod(sizes) * kind.itemsize
+            check_memory(held + expected)
+            content = file.read(expected + 1)  # one more would be too many
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
         raise ValueError(
-            f"{path}: truncated or overlong: {len(content)} bytes of data, where its "
-            f"head says {' x '.join(map(str, sizes))} of {kind.itemsize}."
+            f"{path}: no IDX file, or one that is broken or too large ({error})."
+        ) from None
+    if len(sizes) != head[3] or len(content) != expected:
+        more = " or more" if len(content) > expected else ""
+        raise ValueError(
+            f"{path}: truncated or overlong: {len(content)} bytes{more} of data, where "
+            f"its head says {' x '.join(map(str, sizes))} of {kind.itemsize}."
         )
     array = np.frombuffer(content, kind).reshape(sizes)
     return array.astype(kind.newbyteorder("="), copy=False)
@@ -171,10 +267,12 @@ def _read_named(name: str, folder: Path) -> Parts:
     kept = folder / f"{name}.npz"
     if kept.is_file():
         return read_parts(str(kept))
-    for spelling in (name, name.replace("_", "-")):
-        if (folder / spelling).is_dir():
-            return _read_folder(folder / spelling)
-    if (folder / TORCHVISION[name][1]).is_dir():
+    own = folder / TORCHVISION[name][1]
+    for place in (folder / name, folder / name.replace("_", "-"), own):
+        # Not those of torchvision by torchvision, which unpickles what lies beside.
+        if place.is_dir() and place.name != "cifar-10-batches-py":
+            return _read_folder(place)
+    if own.is_dir():  # pickles, whose hashes it knows
         return _from_torchvision(name, folder, download=False)
     parts = _download(name, folder)
     with _replacing(kept) as place:

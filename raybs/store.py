@@ -101,14 +101,19 @@ class Store:
 
         What it raises an error for is set aside, as what is no JSON.
         """
+        from raybs.tables import BROKEN
+
         records = {}
         for name in self._list(folder):
+            if not re.fullmatch(r"[\w .-]+", name):
+                continue  # not ours, and no name for a folder or a terminal
             content = self._read(f"{folder}/{name}")
             try:
                 value = json.loads(content or b"")
                 records[name.removesuffix(".json")] = parse(value)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                self._set_aside(f"{folder}/{name}", f"is no record ({error})")
+            except BROKEN as error:
+                why = str(error)[:200]
+                self._set_aside(f"{folder}/{name}", f"is no record ({why!r})")
         return records
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -200,6 +205,8 @@ class Store:
 
         A file that is not as long as its head says is set aside.
         """
+        from raybs.tables import BROKEN
+
         found: dict[str, set[tuple[int, ...]]] = {}
         sizes = self.sizes()
         for key, paths in self._gradient_files().items():
@@ -209,17 +216,19 @@ class Store:
                         f"{self.root}/{path}"
                     ) as file:
                         length = int.from_bytes(file.read(8), "little")
-                        head = json.loads(file.read(min(length, MAX_HEADER)))
+                        content = file.read(min(length, MAX_HEADER))
+                except FileNotFoundError:
+                    continue
+                try:
+                    head = json.loads(content)
                     end = head["gradients"]["data_offsets"][1]
                     if sizes.get(path) != 8 + length + end:
                         raise ValueError("it is truncated")
-                    pairs = _metadata(head)["pairs"]
-                except FileNotFoundError:
-                    continue
-                except (ValueError, KeyError, TypeError) as error:
-                    self._set_aside(path, f"cannot be read ({error})")
+                    pairs = set(map(tuple, _metadata(head)["pairs"]))
+                except BROKEN as error:
+                    self._set_aside(path, f"cannot be read ({str(error)[:200]!r})")
                 else:
-                    found.setdefault(key, set()).update(map(tuple, pairs))
+                    found.setdefault(key, set()).update(pairs)
         return found
 
     def state_files(self) -> dict[str, list[str]]:
@@ -293,14 +302,9 @@ class Store:
             schema = pa.schema([schema.field(name) for name in columns])
 
         def parse(content: bytes) -> pa.Table:
-            # Not pq.read_table, which imports pandas: 0.3 s of every start.
-            file = pq.ParquetFile(io.BytesIO(content))
-            table = file.read(columns=schema.names)
-            # Those that an older raybs did not write.
-            for name in set(schema.names) - set(table.column_names):
-                nulls = pa.nulls(len(table), schema.field(name).type)
-                table = table.append_column(name, nulls)
-            return table.select(schema.names).cast(schema)
+            from raybs.tables import read_table
+
+            return read_table(content, schema)
 
         found: list[pa.Table | None] = [None]
         for _ in range(5):
@@ -326,6 +330,8 @@ class Store:
             self.delete(f"{folder}/{name}" for name in names if name != merged)
 
     def _read_checked(self, path: str, parse: Callable[[bytes], T]) -> T | None:
+        from raybs.tables import BROKEN
+
         content = self._read(path)
         if content is None:
             return None
@@ -335,8 +341,8 @@ class Store:
             return None
         try:
             return parse(content)
-        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            self._set_aside(path, f"cannot be read ({error})")
+        except BROKEN as error:
+            self._set_aside(path, f"cannot be read ({str(error)[:200]!r})")
             return None
 
     def _infos(self, folder: str) -> list[fs.FileInfo]:
@@ -446,6 +452,7 @@ def open_store(
         else:
             filesystem = fs.LocalFileSystem()
             full = root = str(Path(uri).expanduser().resolve())
+            _check_links(Path(root))
         store = Store(
             uri=full, filesystem=filesystem, root=root.rstrip("/"), patience=patience
         )
@@ -468,6 +475,20 @@ def open_store(
     return replace(store, patience=PATIENCE)
 
 
+def _check_links(root: Path) -> None:
+    """Refuse a folder whose files are elsewhere: they could be anybody's.
+
+    Raises:
+        ValueError: It has links in place of folders.
+    """
+    for name in (*ENDINGS, "set_aside"):
+        if (root / name).is_symlink():
+            raise ValueError(
+                f"'{root}' is no results folder: {name} in it is a link, which leads "
+                "elsewhere. Put the whole results folder where there is room."
+            )
+
+
 def _check_format(uri: str, content: bytes) -> None:
     try:
         found = json.loads(content)["format"]
@@ -488,12 +509,19 @@ def _parse_tensors(content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
     # The format: 8 bytes of length, then that much JSON, then the tensors.
     length = int.from_bytes(content[:8], "little")
+    if length > MAX_HEADER:
+        raise ValueError(f"its head is said to be {length} bytes long")
     metadata = _metadata(json.loads(content[8 : 8 + length]))
-    return safetensors.numpy.load(content), metadata
+    try:
+        return safetensors.numpy.load(content), metadata
+    except safetensors.SafetensorError as error:
+        raise ValueError(error) from None
 
 
 def _metadata(head: Mapping[str, Any]) -> dict[str, Any]:
     metadata: dict[str, Any] = json.loads(head["__metadata__"]["raybs"])
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are none of ours")
     return metadata
 
 
