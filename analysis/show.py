@@ -68,7 +68,7 @@ def figures_folder(store: Store, given: str | None, name: str) -> Path:
     if given or store.filesystem.type_name != "local":
         return Path(given or "figures") / name
     folder = Path(store.root) / "figures" / name
-    if not folder.resolve().is_relative_to(store.root):
+    if not folder.resolve().is_relative_to(Path(store.root).resolve()):
         raise ValueError(f"{folder} leads out of the results; give --figures FOLDER.")
     return folder
 

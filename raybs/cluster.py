@@ -25,11 +25,17 @@ from ray.tune.search import Searcher
 
 from raybs.cost import Speed
 from raybs.data import Arrays, Dataset, to_device
-from raybs.launch import Calibrate, LaunchError, OnEvent, Pack, Report, Resources
+from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
 from raybs.nodes import check_nodes
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
-from raybs.session import ray_session, trial_resources
-from raybs.store import PATIENCE, Store, StoreError, open_store
+from raybs.session import (
+    Waiting,
+    cluster_resources,
+    last_line,
+    ray_session,
+    trial_resources,
+)
+from raybs.store import Store, StoreError, open_store
 from raybs.tasks import DrawTasks
 
 log = logging.getLogger("raybs")
@@ -43,9 +49,6 @@ trial's, but a trial may bring down nodes, too."""
 
 CLUSTER_PENDING = 8
 """Trials at least that wait for room on a cluster: it grows by what waits."""
-
-WAIT_SECONDS = 30.0
-"""Without a worker for so long, a sweep says what it waits for."""
 
 TRIAL_SECONDS = 1.0
 """Short stretches share a trial of Tune until they take so long together: Tune handles
@@ -82,28 +85,27 @@ def run_ray(
     with ray_session(resources, size):
         _, per_trial = trial_resources(resources, cluster_resources())
 
+        # By now known: nodes may all go, and others come.
+        fixed = replace(resources, gpus_per_trial=per_trial["gpu"])
+        waiting = Waiting(per_trial)
+
         def slots() -> int:
-            return trial_resources(resources, cluster_resources())[0]
+            return trial_resources(fixed, cluster_resources())[0]
 
         if resources.address:
             check_nodes(store)
         device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
-        measure = partial(_probe, device, resources, per_trial, stop)
+        measure = partial(_probe, device, resources, per_trial, stop, waiting)
         if calibrate:
             plan = calibrate(device, measure, slots(), at_end=False)
-        try:
-            arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
-        except ray.exceptions.RayError as error:
-            why = str(error).strip().splitlines()[0]
-            raise LaunchError(f"Ray cannot hold {size} bytes of data: {why}") from None
+        arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
         shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
         tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
         if plan.stretches:
             frontier = Frontier(plan, resources.num_replicas, slots())
             packs = _Packs(frontier, **shared)
-            waiting = SayWaiting(packs, tasks, per_trial)
             hooks = PassOn(packs, resources.trial_timeout)
-            callbacks = [hooks, DrawMeanwhile(packs, tasks, slots), waiting]
+            callbacks = [hooks, DrawMeanwhile(packs, tasks, slots), SayWaiting(waiting)]
             at_least = CLUSTER_PENDING if resources.address else 1
             trainable = tune.with_parameters(
                 StretchTrainable,
@@ -115,7 +117,7 @@ def run_ray(
             _train(trainable, packs, callbacks, max(slots(), at_least))
             if packs.broken:
                 raise StoreError(packs.broken)
-        tasks.run(slots)
+        tasks.run(slots, waiting)
         if calibrate and not stop.is_set():
             calibrate(device, measure, slots(), at_end=True)
 
@@ -154,6 +156,7 @@ def _probe(
     resources: Resources,
     per_trial: Mapping[str, float],
     stop: threading.Event,
+    waiting: Waiting,
 ) -> Speed:
     """Measure a worker, on the resources of a trial.
 
@@ -173,12 +176,13 @@ def _probe(
     arguments = (resources.num_threads, resources.num_replicas is None)
     pending = task.remote(*arguments)
     while not ray.wait([pending], timeout=0.5)[0]:  # a cluster may have to grow first
+        waiting.look()
         if stop.is_set():
             raise KeyboardInterrupt
     try:
         speed: Speed = ray.get(pending)
     except ray.exceptions.RayError as error:
-        why = str(error).strip().splitlines()[-1]
+        why = last_line(error)
         raise ValueError(f"A worker on {device} cannot be measured: {why}") from None
     return speed
 
@@ -205,7 +209,7 @@ class StretchTrainable(tune.Trainable):
         self.references = datasets
         # What a worker logs is not seen: what the store has to tell goes along.
         self.messages: list[str] = []
-        store = open_store(uri, patience=PATIENCE)
+        store = open_store(uri, patience=resources.patience)
         self.store = replace(store, tell=self.messages.append)
         # Not by torch.cuda.is_available(): a trial may sit beside GPUs that are not its
         # own.
@@ -263,7 +267,7 @@ class StretchTrainable(tune.Trainable):
 
 
 class _Packs:
-    """What Tune's three hooks share: the packs under way, by Tune's trial id.
+    """What Tune's hooks share: the packs under way, by Tune's trial id.
 
     A pack that has ended is None in its trial's list.
     """
@@ -422,7 +426,7 @@ class PassOn(tune.Callback):
         text = Path(trial.error_file).read_text("utf-8", "replace")
         message = _what_happened(text)
         silent = time.monotonic() - self.heard.pop(trial.trial_id, math.inf)
-        if message == DIED and silent >= self.trial_timeout:
+        if message in (DIED, AWAY) and silent >= self.trial_timeout:
             message = f"no epoch ended within --trial-timeout {self.trial_timeout:g} s"
         left = packs.unfinished(trial.trial_id)
         if not left:  # it died after its last pack, before it could say so
@@ -434,7 +438,7 @@ class PassOn(tune.Callback):
             packs.broken = message.partition(": ")[2]
             pack.put_back()
             return
-        lost = message == NODE_IS_GONE
+        lost = message in (NODE_IS_GONE, AWAY)
         counts = packs.lost_nodes if lost else packs.failures
         counts.update(pack.indices)
         most = MAX_LOST_NODES if lost else MAX_FAILURES
@@ -472,48 +476,25 @@ class DrawMeanwhile(tune.Callback):
 class SayWaiting(tune.Callback):
     """Says what a sweep waits for while it has no worker."""
 
-    def __init__(
-        self, packs: _Packs, tasks: DrawTasks, per_trial: Mapping[str, float]
-    ) -> None:
-        """Watch whether any of `packs` or `tasks` is under way."""
-        self.packs = packs
-        self.tasks = tasks
-        self.per_trial = per_trial
-        self.since: float | None = None
+    def __init__(self, waiting: Waiting) -> None:
+        """Have `waiting` look."""
+        self.waiting = waiting
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune pickles this, too."""
         return object, ()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Say it once, each time that all workers are gone."""
-        if self.packs.running or self.tasks.flying:
-            self.since = None
-            return
-        now = time.monotonic()
-        if self.since is None:
-            self.since = now + WAIT_SECONDS
-        elif now > self.since:
-            self.since = math.inf
-            log.warning(
-                "Waiting for a worker: a trial asks for %g CPUs and %g GPUs, the "
-                "cluster has %s.",
-                self.per_trial["cpu"],
-                self.per_trial["gpu"],
-                "{CPU:g} and {GPU:g}".format(**{"GPU": 0.0} | cluster_resources()),
-            )
-
-
-def cluster_resources() -> dict[str, float]:
-    """Return what all nodes have together by now."""
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return {"CPU": 0.0} | found
+        """Look several times a second."""
+        self.waiting.look()
 
 
 NODE_IS_GONE, DIED = "its node is gone", "its worker died"
+AWAY = "its worker cannot be reached"
 CAUSES = {
-    NODE_IS_GONE: r"node (has )?died|node was terminated|ActorUnavailableError",
-    "the machine ran out of memory": r"OutOfMemory|low on memory",
+    NODE_IS_GONE: r"node (has )?died|node was terminated",
+    AWAY: r"ActorUnavailableError",
+    "the machine ran out of memory": r"ray\.exceptions\.OutOfMemory|low on memory",
     DIED: r"[Aa]ctor died",
 }
 """What Ray's accounts of a failure say, in order."""
@@ -522,8 +503,9 @@ CAUSES = {
 def _what_happened(text: str) -> str:
     """Return the line that matters in Tune's account of all failures of a trial."""
     account = text.rpartition("Failure #")[2].strip().partition("\n")[2]
+    starting = "creation task" in account  # then the last line says why
     for cause, pattern in CAUSES.items():
-        if re.search(pattern, account):
+        if re.search(pattern, account) and not (starting and cause == DIED):
             return cause
-    last: str = account.splitlines()[-1].strip()
+    last: str = account.strip().splitlines()[-1].strip()
     return last.removeprefix(f"{StoreError.__module__}.")

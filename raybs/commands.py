@@ -87,12 +87,12 @@ OPTIONS = [
     ),
     click.option(
         "--trial-timeout",
-        type=click.FloatRange(min=1),
+        type=click.FloatRange(min=1, max=10**6),
         default=Resources.trial_timeout,
         show_default=True,
         metavar="SECONDS",
-        help="End a worker that ends no epoch, or no chunk of draws, for so long; its "
-        "work starts again elsewhere.",
+        help="On Ray: end a worker that ends no epoch, or no chunk of draws, for so "
+        "long; its work starts again.",
     ),
     click.option(
         "--figures",
@@ -135,9 +135,11 @@ def run_command(
     """
     gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
     refuse_together("--local", local, address=address, workers=workers, **gpus)
-    if not local:
-        address = address or os.environ.get("RAY_ADDRESS")
     refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
+    if not local and not address:
+        address = os.environ.get("RAY_ADDRESS") or None
+        given = "RAY_ADDRESS (unset it, to use this machine)"
+        refuse_together(given, address, workers=workers, num_gpus=num_gpus)
     if data is not None:
         os.environ["RAYBS_DATA"] = data
     resources = Resources(
@@ -167,25 +169,22 @@ def run_command(
 
 
 @contextlib.contextmanager
-def said_politely() -> Iterator[None]:
+def said_politely(module: str = "raybs.sweep") -> Iterator[None]:
     """Turn errors of users, and Ctrl-C, into words and an exit status."""
     logging.basicConfig(format="%(message)s")
+    again = shlex.join(["python", "-m", module, *sys.argv[1:]])
     try:
         yield
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
-        click.echo(f"Stopped; what is done is kept. To go on:\n  {_again()}", err=True)
+        click.echo(f"Stopped; what is done is kept. To go on:\n  {again}", err=True)
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
     except (StoreError, LaunchError) as error:
-        click.echo(f"{error}\nOnce that is mended, go on by:\n  {_again()}", err=True)
+        click.echo(f"{error}\nOnce that is mended, go on by:\n  {again}", err=True)
         sys.exit(1)
     except (ValueError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-
-
-def _again() -> str:
-    return shlex.join(["python", "-m", "raybs.sweep", *sys.argv[1:]])
 
 
 def refuse_together(option: str, given: object, **others: object) -> None:

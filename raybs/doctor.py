@@ -99,9 +99,13 @@ def main(address: str | None, results: str, dataset: str) -> None:
     the dataset arriving, disk and shared memory; of the cluster: whether it asks for a
     token, and whether its dashboard is exposed.
     """
-    with said_politely():
+    with said_politely("raybs.doctor"):
         arrays = load_arrays(dataset)
-        cluster = examine(results, arrays, Resources(address=address))
+        try:
+            cluster = examine(results, arrays, Resources(address=address or None))
+        except ValueError as error:  # so would a sweep
+            click.echo(f"  FAULT  {error}", err=True)
+            sys.exit(1)
         for line in report(cluster):
             click.echo(line)
         if faults(cluster):

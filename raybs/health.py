@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,7 +38,6 @@ class Node:
     versions: dict[str, str] = field(default_factory=dict)
     results: str = ""
     data: str = ""
-    auth_mode: str = ""
     claimed_gpus: float = 0.0
     seen_gpus: int | None = None
     free_disk: int | None = None
@@ -49,7 +48,7 @@ class Node:
 class Cluster:
     """A cluster: the driver first among its nodes, and who else may come in.
 
-    `lets_in` are what was tried without a valid token and not refused; `dashboard` is
+    `lets_in` says what was tried without a valid token and not refused; `dashboard` is
     its address, "" if there is none. `num_bytes` are those of the dataset sent.
     """
 
@@ -60,7 +59,8 @@ class Cluster:
 
 
 CHECKS = {
-    "nodes": "Install the same wheel, raybs[cluster], in the Python that runs Ray.",
+    "nodes": "Install the same wheel, raybs[cluster], in the Python that runs Ray; of "
+    "a node without an answer see the load, and Ray's logs.",
     "versions": "Install the same wheel and pins on all nodes and restart Ray there; "
     "numbers would differ.",
     "results": "Give --results that all nodes share: s3://..., gs://..., or a folder "
@@ -72,7 +72,7 @@ CHECKS = {
     "`ray start`; restart Ray.",
     "dashboard": "Start the head with --dashboard-host=127.0.0.1; reach it through SSH "
     "(ray dashboard cluster.yaml).",
-    "disk": "Make room there, or start Ray with another --temp-dir.",
+    "disk": "Make room there, or start Ray with another TMPDIR.",
     "shared memory": "Start that node with a larger --object-store-memory (in Docker, "
     "with a larger --shm-size).",
 }
@@ -89,33 +89,28 @@ def versions() -> dict[str, str]:
     return found | {"raybs": digest.hexdigest()[:8]}
 
 
-def show(store: Store, name: str, nonce: str) -> None:
+def show(store: Store, nonce: str, name: str) -> None:
     """Leave a file in the results folder for the others to see."""
-    store.write_record(PROBES, f"{nonce}-{name}", {"nonce": nonce})
+    store.write_record(PROBES, f"{nonce}-{name}", {})
 
 
-def seen(store: Store, nonce: str) -> set[str]:
-    """Return the names of those whose files can be read."""
-    return {
-        name.removeprefix(f"{nonce}-")
-        for name, value in store.read_records(PROBES, dict).items()
-        if value.get("nonce") == nonce
-    }
+def is_seen(store: Store, nonce: str, name: str) -> bool:
+    """Tell whether that file is there; network file systems may list it later."""
+    return store.holds(f"{PROBES}/{nonce}-{name}.json")
 
 
-def forget(store: Store, nonce: str) -> None:
-    """Delete what all left."""
-    names = seen(store, nonce)
+def forget(store: Store, nonce: str, names: Iterable[str]) -> None:
+    """Delete what they left."""
     store.delete(f"{PROBES}/{nonce}-{name}.json" for name in names)
 
 
-def try_results(uri: str, name: str, nonce: str) -> str:
+def try_results(uri: str, nonce: str, name: str) -> str:
     """Read and write the results folder as a worker does; return what is wrong."""
     try:
-        store = open_store(uri)
-        if "driver" not in seen(store, nonce):
+        store = replace(open_store(uri), patience=0.0)
+        if not is_seen(store, nonce, "driver"):
             return f"{uri} is another folder here than where the sweep was started"
-        show(store, name, nonce)
+        show(store, nonce, name)
     except (OSError, ValueError) as error:
         return str(error)
     return ""
@@ -123,10 +118,7 @@ def try_results(uri: str, name: str, nonce: str) -> str:
 
 def look(*, thorough: bool) -> dict[str, object]:
     """Return what can be said of this machine, as fields of a Node."""
-    found: dict[str, object] = {
-        "versions": versions(),
-        "auth_mode": os.environ.get("RAY_AUTH_MODE", ""),
-    }
+    found: dict[str, object] = {"versions": versions()}
     if thorough:
         found["seen_gpus"] = _count_gpus()
         found["free_disk"] = shutil.disk_usage(tempfile.gettempdir()).free
@@ -167,7 +159,7 @@ def faults(cluster: Cluster) -> list[tuple[str, str]]:
         exposed = f"it listens on {cluster.dashboard}, and with it the Jobs API"
         found.append(("dashboard", exposed))
     for what in cluster.lets_in:
-        found.append(("authentication", f"{what} lets in whoever has no token"))
+        found.append(("authentication", what))
     return found
 
 

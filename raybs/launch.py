@@ -6,6 +6,7 @@ from typing import Protocol
 
 from raybs.cost import Speed
 from raybs.plan import Frontier, Plan
+from raybs.store import PATIENCE
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -16,9 +17,9 @@ class Resources:
 
     `num_workers` trials at a time with `num_threads` CPUs each; `gpus_per_trial` is 0,
     1 or 1/n; `device` overrules the choice by assigned GPUs; `num_replicas` train side
-    by side in a worker (None: as many as a probe finds best). A worker that ends no
-    epoch (no chunk of draws) for `trial_timeout` seconds is ended, and its work starts
-    again. `address` is that of a cluster to join; None starts Ray on this machine.
+    by side in a worker (None: as many as a probe finds best). A worker of Ray that
+    ends no epoch (no chunk of draws) for `trial_timeout` seconds is ended, its work
+    starts again. `address` is that of a cluster to join; None starts Ray here.
     """
 
     num_workers: int | None = None
@@ -29,6 +30,11 @@ class Resources:
     num_replicas: int | None = 1
     trial_timeout: float = 1800.0
     address: str | None = None
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a worker waits for its store, before it counts as hung."""
+        return min(PATIENCE, self.trial_timeout / 2)
 
 
 class LaunchError(OSError):

@@ -13,7 +13,7 @@ from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
 from raybs.probe import probe
 from raybs.store import Store, StoreError
-from raybs.worker import carry, prepare, watch
+from raybs.worker import carry, prepare
 
 
 def run_local(
@@ -56,9 +56,7 @@ def run_local(
             with contextlib.closing(
                 carry(pack.stretches, store, loaded[dataset])
             ) as reports:
-                watch(resources.trial_timeout)
                 for report in reports:
-                    watch(resources.trial_timeout)
                     pack.report(report)
                     if stop.is_set() and report.epoch < pack.stretches[0].stop:
                         return
@@ -68,8 +66,6 @@ def run_local(
             pack.fail(f"{type(error).__name__}: {error}")
         else:
             pack.finish()
-        finally:
-            watch(0)
     worker = DrawWorker(store, resources.num_replicas or 1)
     for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
         if stop.is_set():
@@ -78,7 +74,6 @@ def run_local(
         dataset = chunk.cell.config.dataset
         try:
             loaded = _load(dataset, datasets, device, loaded)
-            watch(resources.trial_timeout)
             drawn = worker.carry(chunk, loaded[dataset])
         except StoreError:
             raise
@@ -87,8 +82,6 @@ def run_local(
             on_event(Event(kind="failed", index=index, message=message))
         else:
             on_event(Event(kind="finished", index=index, drawn=drawn))
-        finally:
-            watch(0)
     if calibrate and not stop.is_set():
         calibrate(device, measure, 1, at_end=True)
 

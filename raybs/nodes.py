@@ -4,8 +4,8 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybs.data import Arrays
-from raybs.health import CHECKS, Cluster, Node, faults, forget, look, seen, show
+from raybs.health import CHECKS, Cluster, Node, faults, forget, is_seen, look, show
+from raybs.session import last_line
 from raybs.sources import fingerprint_of
 from raybs.store import Store
 
@@ -44,9 +45,9 @@ def ask_nodes(store: Store, arrays: Arrays | None = None) -> list[Node]:
     driver = Node(name="this driver", **look(thorough=arrays is not None))  # type: ignore[arg-type]
     reference = ray.put(arrays) if arrays is not None else None
     expected = _fingerprint(arrays)
+    asked: dict[str, tuple[Mapping[str, Any], Any]] = {}
     try:
-        show(store, "driver", nonce)
-        asked = {}
+        show(store, nonce, "driver")
         for node_id, entry in _living().items():
             there = NodeAffinitySchedulingStrategy(node_id, soft=False)
             task = _remote().options(scheduling_strategy=there)
@@ -59,25 +60,26 @@ def ask_nodes(store: Store, arrays: Arrays | None = None) -> list[Node]:
             node_id: _answer(*pair, expected, max(until - time.monotonic(), 0.1))
             for node_id, pair in asked.items()
         }
-        visible = seen(store, nonce)
         for node_id, node in nodes.items():
-            if node_id not in visible and not (node.results or node.error):
+            if not (node.results or node.error or is_seen(store, nonce, node_id)):
                 unseen = f"what it writes to {store.uri} cannot be seen by this driver"
                 nodes[node_id] = replace(node, results=unseen)
     finally:
-        forget(store, nonce)
+        forget(store, nonce, ["driver", *asked])
     living = _living()  # those that went meanwhile are no fault
     return [driver, *(node for node_id, node in nodes.items() if node_id in living)]
 
 
 def lets_in(dashboard: str) -> list[str]:
-    """Return what of a cluster answers those who have no token."""
+    """Return what of a cluster does not refuse those who have no token."""
     found = []
     if dashboard:
+        # Whatever proxies are for, they are not for this.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with urllib.request.urlopen(f"http://{dashboard}/api/version", timeout=5):
-                found.append(f"The dashboard at {dashboard}")
-        except (urllib.error.URLError, OSError):
+            with opener.open(f"http://{dashboard}/api/version", timeout=5):
+                found.append(f"the dashboard at {dashboard} answers without a token")
+        except OSError:  # refused, or not to be reached from here
             pass
     address = ray.get_runtime_context().gcs_address
     code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
@@ -90,14 +92,19 @@ def lets_in(dashboard: str) -> list[str]:
         env=os.environ | wrong,
     ) as stranger:
         assert stranger.stdout
+        at_last = threading.Timer(ANSWER_SECONDS, stranger.kill)
+        at_last.start()
+        said = "nothing"
         for line in stranger.stdout:  # it would go on trying for 20 seconds
+            said = line.strip() or said
             if "Unauthenticated" in line or "let in" in line:
-                stranger.kill()
                 break
-        else:
-            line = ""
-    if "let in" in line:
-        found.append(f"The cluster at {address}")
+        stranger.kill()
+        at_last.cancel()
+    if said == "let in":
+        found.append(f"the cluster at {address} lets in a wrong token")
+    elif "Unauthenticated" not in said:
+        found.append(f"{address} was tried with a wrong token, and said: {said}")
     return found
 
 
@@ -114,7 +121,7 @@ def _remote() -> Any:
         from raybs.nodes import _fingerprint
 
         fields = look(thorough=arrays is not None)
-        fields["results"] = try_results(uri, node_id, nonce)
+        fields["results"] = try_results(uri, nonce, node_id)
         return fields, _fingerprint(arrays)
 
     # Not on a node's CPUs: they may be busy, and a head has none.
@@ -135,7 +142,7 @@ def _answer(
         return Node(name=name, error=f"no answer for {ANSWER_SECONDS:g} s")
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
-        return Node(name=name, error=str(cause).strip().splitlines()[-1])
+        return Node(name=name, error=last_line(cause))
     if fingerprint != expected:
         fields["data"] = "the dataset arrives changed"
     return Node(name=name, **claimed, **fields)

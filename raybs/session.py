@@ -2,18 +2,25 @@
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from raybs.launch import Resources
+from raybs.launch import LaunchError, Resources
+
+log = logging.getLogger("raybs")
+
+WAIT_SECONDS = 30.0
+"""Without a worker for so long, a sweep says what it waits for."""
 
 TOKEN = secrets.token_hex(32)
 """Keeps others out of a Ray started here, which listens on all interfaces.
@@ -78,14 +85,56 @@ def _check_answers(address: str) -> None:
         ValueError: Nothing does.
     """
     host, _, port = address.rpartition(":")
+    if "://" in address:
+        raise ValueError(
+            f"{address} is no address for sweeps: give 'auto' or HOST:PORT; or submit "
+            "the sweep as a job (ray job submit), which needs no --address."
+        )
     if not (host and port.isdecimal()):  # "auto", which Ray looks up
         return
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise ValueError(
             f"No Ray at {address} ({error}); start it, or mend --address."
         ) from None
+
+
+class Waiting:
+    """Says what a sweep waits for while no node has room for a trial."""
+
+    def __init__(self, per_trial: Mapping[str, float]) -> None:
+        """Wait for what `per_trial` asks of Ray."""
+        self.per_trial = per_trial
+        self.say_at: float | None = None
+
+    def look(self) -> None:
+        """Say it once, each time that all workers are gone."""
+        found, now = cluster_resources(), time.monotonic()
+        cpu, gpu = found["CPU"], found["GPU"]
+        if cpu >= self.per_trial["cpu"] and gpu >= self.per_trial["gpu"]:
+            self.say_at = None
+        elif self.say_at is None:
+            self.say_at = now + WAIT_SECONDS
+        elif now > self.say_at:
+            self.say_at = math.inf
+            asked = f"{self.per_trial['cpu']:g} CPUs and {self.per_trial['gpu']:g} GPUs"
+            log.warning(
+                "Waiting for a worker: a trial asks for %s, the cluster has %g and %g.",
+                *(asked, cpu, gpu),
+            )
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return what all nodes have together by now."""
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return {"CPU": 0.0, "GPU": 0.0} | found
+
+
+def last_line(error: BaseException) -> str:
+    """Return the line that matters of an account of Ray's."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 @contextlib.contextmanager
@@ -96,6 +145,7 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
 
     Raises:
         ValueError: It cannot be started, or joined.
+        LaunchError: Ray failed while it was in use.
     """
     before = dict(os.environ)
     os.environ |= SETTINGS
@@ -137,6 +187,8 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
         # Whatever the raylet has to say would break the display.
         with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
             yield context.dashboard_url or ""
+    except ray.exceptions.RayError as error:
+        raise LaunchError(f"Ray failed: {last_line(error)}") from None
     finally:
         ray.shutdown()
         os.environ.clear()

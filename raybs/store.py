@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
+from raybs.tables import BROKEN, read_table
+
+log = logging.getLogger("raybs")
 
 FORMAT = 1
 ENDINGS = {
@@ -53,6 +56,8 @@ ENDINGS = {
     "rolling": ".safetensors",
 }
 """Folders of a results folder, and how the files end that are ours."""
+SECRET = "secret|key|sig=|token|@"
+"""What an address would hold only to give access."""
 MAX_HEADER = 2**24
 """Bytes of a tensor file's head: more is not ours."""
 PATIENCE = 600.0
@@ -88,11 +93,11 @@ class Store:
     uri: str
     filesystem: fs.FileSystem
     root: str
-    tell: Callable[[str], None] = logging.getLogger("raybs").warning
+    tell: Callable[[str], None] = log.warning
     patience: float = PATIENCE
 
     def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
-        """Replace what `<folder>/<name>.json` says; the folder: sweeps or speeds."""
+        """Replace what `<folder>/<name>.json` says; in sweeps, speeds or probes."""
         text = json.dumps(value, indent=1).encode()
         self._write(f"{folder}/{name}.json", text)
 
@@ -101,20 +106,24 @@ class Store:
 
         What it raises an error for is set aside, as what is no JSON.
         """
-        from raybs.tables import BROKEN
-
         records = {}
         for name in self._list(folder):
-            if not re.fullmatch(r"[\w .-]+", name):
-                continue  # not ours, and no name for a folder or a terminal
             content = self._read(f"{folder}/{name}")
+            if content is None:
+                continue
             try:
-                value = json.loads(content or b"")
+                value = json.loads(content)
                 records[name.removesuffix(".json")] = parse(value)
             except BROKEN as error:
                 why = str(error)[:200]
                 self._set_aside(f"{folder}/{name}", f"is no record ({why!r})")
         return records
+
+    def holds(self, path: str) -> bool:
+        """Tell whether there is such a file."""
+        look = partial(self.filesystem.get_file_info, f"{self.root}/{path}")
+        info = self._patiently(f"{path} cannot be looked for", look)
+        return bool(info.type == fs.FileType.File)
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add measured rows; the file is named after the last one."""
@@ -205,18 +214,13 @@ class Store:
 
         A file that is not as long as its head says is set aside.
         """
-        from raybs.tables import BROKEN
-
         found: dict[str, set[tuple[int, ...]]] = {}
         sizes = self.sizes()
         for key, paths in self._gradient_files().items():
             for path in paths:
                 try:
-                    with self.filesystem.open_input_stream(
-                        f"{self.root}/{path}"
-                    ) as file:
-                        length = int.from_bytes(file.read(8), "little")
-                        content = file.read(min(length, MAX_HEADER))
+                    read = partial(self._read_head, path)
+                    length, content = self._patiently(f"{path} cannot be read", read)
                 except FileNotFoundError:
                     continue
                 try:
@@ -230,6 +234,11 @@ class Store:
                 else:
                     found.setdefault(key, set()).update(pairs)
         return found
+
+    def _read_head(self, path: str) -> tuple[int, bytes]:
+        with self.filesystem.open_input_stream(f"{self.root}/{path}") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return length, file.read(min(length, MAX_HEADER))
 
     def state_files(self) -> dict[str, list[str]]:
         """Return the paths of all state files by state key, rolling ones last."""
@@ -254,7 +263,7 @@ class Store:
         }
 
     def leftovers(self) -> list[str]:
-        """Return the paths of temporary files that killed writers left behind.
+        """Return the paths of temporary files, and probes, of those that were killed.
 
         One that is younger than an hour may belong to a writer that lives.
         """
@@ -263,7 +272,8 @@ class Store:
             f"{folder}/{info.base_name}"
             for folder in ENDINGS
             for info in self._infos(folder)
-            if info.base_name.endswith(".tmp") and info.mtime.timestamp() < before
+            if (info.base_name.endswith(".tmp") or folder == "probes")
+            and info.mtime.timestamp() < before
         ]
 
     def _gradient_files(self) -> dict[str, list[str]]:
@@ -302,8 +312,6 @@ class Store:
             schema = pa.schema([schema.field(name) for name in columns])
 
         def parse(content: bytes) -> pa.Table:
-            from raybs.tables import read_table
-
             return read_table(content, schema)
 
         found: list[pa.Table | None] = [None]
@@ -330,8 +338,6 @@ class Store:
             self.delete(f"{folder}/{name}" for name in names if name != merged)
 
     def _read_checked(self, path: str, parse: Callable[[bytes], T]) -> T | None:
-        from raybs.tables import BROKEN
-
         content = self._read(path)
         if content is None:
             return None
@@ -354,7 +360,12 @@ class Store:
     def _list(self, folder: str) -> list[str]:
         ending = ENDINGS[folder]
         names = (info.base_name for info in self._infos(folder))
-        return sorted(n for n in names if n.endswith(ending) and n[0] != ".")
+        # Others are not ours, and no names for a folder or a terminal.
+        return sorted(
+            name
+            for name in names
+            if name.endswith(ending) and re.fullmatch(r"[\w-][\w .-]*", name)
+        )
 
     def _read(self, path: str) -> bytes | None:
         def read() -> bytes:
@@ -391,28 +402,7 @@ class Store:
             raise StoreError(f"{self.uri}/{what} ({error}).") from None
 
     def _patiently(self, what: str, action: Callable[[], T]) -> T:
-        """Return what `action` does, as soon as the store can be reached.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            StoreError: It failed for another reason, or for too long; with `what`.
-        """
-        until, pause = time.monotonic() + self.patience, 0.5
-        while True:
-            try:
-                return action()
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                away = error.errno in AWAY or BUCKET_AWAY.search(str(error))
-                why = " ".join(str(error).split())  # on one line
-                if not away or time.monotonic() + pause > until:
-                    raise StoreError(f"{self.uri}/{what} ({why}).") from None
-                if pause == 0.5:
-                    for_long = f"trying again for {self.patience:g} s"
-                    self.tell(f"{self.uri}/{what} ({why}): {for_long}.")
-            time.sleep(pause)
-            pause = min(2 * pause, 30.0)
+        return _patiently(f"{self.uri}/{what}", action, self.patience, self.tell)
 
     def _set_aside(self, path: str, why: str) -> None:
         name, where = posixpath.basename(path), "moved to set_aside/"
@@ -425,21 +415,54 @@ class Store:
         self.tell(f"{self.uri}/{path} {why}: {where}; what it held counts as missing.")
 
 
+def _patiently(
+    what: str,
+    action: Callable[[], T],
+    patience: float,
+    tell: Callable[[str], None] = log.warning,
+) -> T:
+    """Return what `action` does, as soon as the store can be reached.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: It failed for another reason, or for too long; with `what`.
+    """
+    until, pause = time.monotonic() + patience, 0.5
+    while True:
+        try:
+            return action()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            away = error.errno in AWAY or BUCKET_AWAY.search(str(error))
+            why = " ".join(str(error).split())  # on one line
+            if not away or time.monotonic() + pause > until:
+                raise StoreError(f"{what} ({why}).") from None
+            if pause == 0.5:
+                tell(f"{what} ({why}): trying again for {patience:g} s.")
+        time.sleep(pause)
+        pause = min(2 * pause, 30.0)
+
+
 def open_store(
     uri: str, *, create: bool = False, missing_ok: bool = False, patience: float = 0.0
 ) -> Store:
     """Open the results folder at `uri`: a path, or an address such as s3://bucket.
 
     Where there is none, `create` makes one, and with `missing_ok` it reads as empty.
-    One that cannot be reached is tried again for `patience` seconds.
+    One that cannot be reached is tried again for `patience` seconds, also later on;
+    with 0 it must be there at first, and later has PATIENCE.
 
     Raises:
         ValueError: It does not exist (unless `create`), cannot be written, or was
             written by a newer raybs.
+        StoreError: It cannot be reached, in spite of `patience`.
     """
     if not uri or re.match(r"[a-z0-9]+:/[^/]", uri):
         raise ValueError(f"{uri!r} is no results folder: give a path or scheme://path.")
-    if "://" in uri and "@" in urlsplit(uri).netloc:
+    place = urlsplit(unquote(uri))
+    user, _, _ = place.netloc.rpartition("@")
+    if "://" in uri and (":" in user or re.search(SECRET, place.query, re.IGNORECASE)):
         # Addresses are logged, recorded and sent to workers.
         raise ValueError(
             "The address of the results folder holds a key or password; leave it out "
@@ -447,11 +470,13 @@ def open_store(
         )
     try:
         if "://" in uri:
-            filesystem, root = fs.FileSystem.from_uri(uri)
             full = uri.rstrip("/")
+            found = partial(fs.FileSystem.from_uri, uri)  # asks where a bucket is
+            filesystem, root = _patiently(f"{full} cannot be opened", found, patience)
         else:
             filesystem = fs.LocalFileSystem()
             full = root = str(Path(uri).expanduser().resolve())
+        if filesystem.type_name == "local":
             _check_links(Path(root))
         store = Store(
             uri=full, filesystem=filesystem, root=root.rstrip("/"), patience=patience
@@ -469,10 +494,12 @@ def open_store(
                 filesystem.create_dir(f"{store.root}/{folder}")
             store._write("format.json", json.dumps({"format": FORMAT}).encode())
     except (OSError, RuntimeError, pa.ArrowException) as error:
+        if patience and isinstance(error, StoreError):
+            raise
         raise ValueError(
             f"The results folder {uri!r} cannot be used: {error}"
         ) from None
-    return replace(store, patience=PATIENCE)
+    return replace(store, patience=patience or PATIENCE)
 
 
 def _check_links(root: Path) -> None:

@@ -12,7 +12,8 @@ from raybs.chunks import Chunk
 from raybs.data import Arrays
 from raybs.launch import Drawn, Event, OnEvent, Resources
 from raybs.plan import Plan
-from raybs.store import PATIENCE, Store, StoreError, open_store
+from raybs.session import Waiting, last_line
+from raybs.store import Store, StoreError, open_store
 
 MAX_RETRIES = 3
 """How often a chunk starts again after its worker died or raised."""
@@ -26,20 +27,37 @@ _kept: dict[str, Any] = {}
 
 def take_chunk(
     chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
-) -> tuple[Drawn, list[str]]:
-    """Take the draws of one chunk in a worker; return what its store had to tell."""
-    from raybs.data import to_device
-    from raybs.draw_worker import DrawWorker
+) -> tuple[Drawn | StoreError, list[str]]:
+    """Take the draws of one chunk in a worker; return what its store had to tell.
+
+    An error of the store is returned: Ray would try again what is raised.
+    """
     from raybs.worker import prepare, watch
 
     prepare(resources.num_threads)
     watch(resources.trial_timeout)
+    try:
+        return _take(chunk, arrays, uri, resources)
+    except StoreError as error:
+        return error, []
+    finally:
+        watch(0)
+
+
+def _take(
+    chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
+) -> tuple[Drawn, list[str]]:
+    from raybs.data import to_device
+    from raybs.draw_worker import DrawWorker
+
     name = (uri, chunk.cell.config.dataset)
     device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
     if _kept.get("name") != name:
         _kept.clear()
         messages: list[str] = []
-        store = replace(open_store(uri, patience=PATIENCE), tell=messages.append)
+        store = replace(
+            open_store(uri, patience=resources.patience), tell=messages.append
+        )
         _kept["messages"] = messages
         _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
         # Without the test set: draws leave it alone.
@@ -52,8 +70,6 @@ def take_chunk(
         drawn = _kept["worker"].carry(chunk, _kept["data"])
     except ValueError as error:  # what a worker logs is not seen
         raise ValueError("; ".join([str(error), *told])) from None
-    finally:
-        watch(0)
     return drawn, list(told)
 
 
@@ -114,25 +130,25 @@ class DrawTasks:
             except ray.exceptions.TaskCancelledError:
                 continue
             except ray.exceptions.RayError as error:
-                cause = getattr(error, "cause", None)
-                if isinstance(cause, StoreError):  # the others would fail alike
-                    raise StoreError(str(cause)) from None
                 self.on_event(Event(kind="failed", index=index, message=_why(error)))
             else:
+                if isinstance(drawn, StoreError):  # the others would fail alike
+                    raise drawn
                 for message in messages:
                     self.store.tell(message)
                 self.on_event(Event(kind="finished", index=index, drawn=drawn))
 
-    def run(self, slots: Callable[[], int]) -> None:
+    def run(self, slots: Callable[[], int], waiting: Waiting) -> None:
         """Take all chunks that are left; when told to stop, only those under way.
 
-        `slots` says how many workers there are by now.
+        `slots` says how many workers there are by now; `waiting` says if there is none.
         """
         self.look_for_states()
         least = 0 if self.resources.address is None else CLUSTER_TASKS
         while self.flying or (self.ready and not self.stop.is_set()):
             # Twice the workers, so that none waits for the driver.
             self.poll(max(2 * slots(), least), timeout=0.5)
+            waiting.look()
             if self.stop.is_set():  # Ray starts tasks in their order
                 for reference in list(self.flying)[slots() :]:
                     ray.cancel(reference)
@@ -148,4 +164,4 @@ def _why(error: Exception) -> str:
         return f"{type(cause).__name__}: {cause}"
     if isinstance(error, ray.exceptions.WorkerCrashedError):
         return "its worker died, or took longer than --trial-timeout"
-    return str(error).strip().splitlines()[-1]
+    return last_line(error)

@@ -92,15 +92,15 @@ class Drivers:
 def disturb(cluster, drivers, rng, num_kills, pause):
     """Kill one thing after the other; return how many were killed of each kind."""
     killed = {"worker": 0, "node": 0, "driver": 0}
-    while sum(killed.values()) < num_kills and drivers.process.poll() is None:
-        time.sleep(rng.uniform(0.5, 1.5) * pause)
-        kind = rng.choice(["worker", "worker", "node", "driver"])
+    # Drawn beforehand: how many workers there are then depends on the machine.
+    kinds = rng.choice(["worker", "worker", "node", "driver"], num_kills)
+    for kind, moment, which in zip(kinds, *rng.random((2, num_kills)), strict=True):
+        time.sleep((0.5 + moment) * pause)
         if kind == "worker":
-            if not (workers := cluster.workers()):
-                continue
-            os.kill(int(rng.choice(workers)), signal.SIGKILL)
+            workers = wait_for(cluster.workers)
+            os.kill(workers[int(which * len(workers))], signal.SIGKILL)
         elif kind == "node":
-            cluster.remove(cluster.nodes[rng.integers(len(cluster.nodes))])
+            cluster.remove(cluster.nodes[int(which * len(cluster.nodes))])
             cluster.add()
         else:
             drivers.kill()

@@ -45,9 +45,14 @@ class Cluster:
         port = port or free_port()
         self.address = f"127.0.0.1:{port}"
         options = (f"--port={port}", f"--temp-dir={self.folder.name}", *head)
-        self.head = self._start("--head", "--num-cpus=0", *options, **environment)
-        for _ in range(num_nodes):
-            self.add()
+        self.started = []
+        try:
+            self.head = self._start("--head", "--num-cpus=0", *options, **environment)
+            for _ in range(num_nodes):
+                self.add()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def add(self, *options, mount=None, **environment):
         """Start a node; it joins within seconds.
@@ -113,6 +118,7 @@ class Cluster:
             env=self.environment | environment,
             start_new_session=True,
         )
+        self.started.append(node)
         # Those that start together on one machine would choose the same names.
         wait_for(lambda: {*sockets.glob("raylet*")} - before or node.poll())
         assert node.poll() is None
@@ -122,9 +128,8 @@ class Cluster:
         return self
 
     def __exit__(self, *error):
-        for node in [*self.nodes]:
-            self.remove(node)
-        _kill(self.head)
+        for node in reversed(self.started):
+            _kill(node)
         self.folder.cleanup()
 
 

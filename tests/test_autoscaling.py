@@ -74,7 +74,7 @@ def num_workers(cluster):
 def test_a_cluster_grows_from_0_to_2_workers_for_a_sweep_and_shrinks_again(
     sweep_file, tmp_path
 ):
-    expected = undisturbed(sweep_file(epochs=400))
+    expected = undisturbed(sweep_file(epochs=1500))
     config = tmp_path / "autoscaling.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     head = (f"--autoscaling-config={config}", "--include-dashboard=false")
@@ -85,7 +85,7 @@ def test_a_cluster_grows_from_0_to_2_workers_for_a_sweep_and_shrinks_again(
         assert "The cluster has no worker yet" in said[1]
         sweep = cluster.sweep("mine.py", "--gpus-per-trial", "0")
         try:
-            wait_for(lambda: num_workers(cluster) == 2 or sweep.poll())
+            wait_for(lambda: num_workers(cluster) == 2 or sweep.poll() is not None)
             said = sweep.communicate(timeout=120)[0]
         finally:
             sweep.kill()

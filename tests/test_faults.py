@@ -17,15 +17,26 @@ from pyarrow import fs
 
 from raybs.store import ENDINGS, Store, StoreError, open_store
 
+started = []
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_running():
+    yield
+    while started:
+        started.pop().kill()
+
 
 def start(*arguments, module="raybs.sweep", **environment):
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-u", "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | environment,
     )
+    started.append(process)
+    return process
 
 
 def call(*arguments, status=0, **environment):
@@ -92,15 +103,24 @@ def test_what_does_not_pass_is_an_error_with_path_and_bytes(tmp_path, error):
         store.write_record("sweeps", "one", {"a": 1})
 
 
-def test_a_store_with_a_key_in_its_address_is_refused_and_the_key_not_said():
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://AKIA:hidden@bucket/results",
+        "s3://AKIA%3Ahidden%40bucket/results",
+        "s3://bucket/results?secret_key=hidden",
+        "abfs://results@account/x?sig=hidden",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_the_secret_not_said(address):
     with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as error:
-        open_store("s3://AKIA:hidden@bucket/results")
+        open_store(address)
     assert "hidden" not in str(error.value)
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of a megabyte; `remount` gives it another size, or makes it read-only."""
+    """A disk of 2 MB; `remount` gives it another size, or makes it read-only."""
     folder = tmp_path / "disk"
     folder.mkdir()
 

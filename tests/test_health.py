@@ -6,14 +6,22 @@ import pytest
 from click.testing import CliRunner
 
 from raybs.doctor import main, report
-from raybs.health import CHECKS, Cluster, Node, faults, try_results
+from raybs.health import (
+    CHECKS,
+    Cluster,
+    Node,
+    faults,
+    forget,
+    is_seen,
+    show,
+    try_results,
+)
 from raybs.store import open_store
 
 VERSIONS = {"python": "3.11.7", "torch": "2.15.0"}
 NODE = Node(
     name="node 10.0.0.2 (abc)",
     versions=VERSIONS,
-    auth_mode="token",
     claimed_gpus=1.0,
     seen_gpus=1,
     free_disk=10**10,
@@ -61,11 +69,14 @@ def test_each_fault_is_named_with_what_to_do(check, words, cluster):
 
 def test_a_folder_that_is_another_one_is_told_from_the_same(tmp_path):
     store = open_store(str(tmp_path / "one"), create=True)
-    store.write_record("probes", "n-driver", {"nonce": "n"})
-    assert try_results(store.uri, "node", "n") == ""
+    show(store, "n", "driver")
+    assert try_results(store.uri, "n", "node") == ""
+    assert is_seen(store, "n", "node")
     open_store(str(tmp_path / "other"), create=True)
-    assert "another folder" in try_results(str(tmp_path / "other"), "node", "n")
-    assert "no format.json" in try_results(str(tmp_path / "none"), "node", "n")
+    assert "another folder" in try_results(str(tmp_path / "other"), "n", "node")
+    assert "no format.json" in try_results(str(tmp_path / "none"), "n", "node")
+    forget(store, "n", ["driver", "node", "late"])
+    assert not list((tmp_path / "one/probes").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -74,12 +85,14 @@ def test_a_folder_that_is_another_one_is_told_from_the_same(tmp_path):
         ["--dataset", "nonsense"],
         ["--results", "s3:/x"],
         ["--address", "127.0.0.1:1"],
+        ["--address", "[::1]:1"],
+        ["--address", "http://127.0.0.1:8265"],
         ["--results", "/proc/here"],
     ],
 )
-def test_wrong_requests_are_refused_in_words(words, tmp_path, monkeypatch):
+def test_what_cannot_be_tried_is_said_in_words(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, words)
-    assert done.exit_code == 2
+    assert done.exit_code == (2 if "--dataset" in words else 1)
     assert "Traceback" not in done.output
     assert words[-1] in done.output

@@ -68,7 +68,7 @@ def test_a_job_needs_the_token_and_its_log_and_exit_status_are_right(head, sweep
 
 
 def test_a_job_outlives_its_shell_and_is_stopped_with_all_saved(head, sweep_file):
-    expected = undisturbed(sweep_file(epochs=2000))
+    expected = undisturbed(sweep_file(epochs=3000))
     names = ("--submission-id", "mine", "--no-wait")
     status, said = job(head, "submit", *names, *sweep())  # and its shell is gone
     assert status == 0, said

@@ -18,9 +18,10 @@ def kept():
 def test_nodes_go_and_another_joins_half_way_and_the_rows_are_the_same(sweep_file):
     expected = undisturbed(sweep_file(epochs=400))
     with Cluster(2) as cluster:
-        sweep = cluster.sweep("mine.py", "--gpus-per-trial", "0")
+        wait_for(lambda: "2 nodes" not in cluster.run("raybs.doctor")[1])
+        sweep = cluster.sweep("mine.py")
         try:
-            wait_for(lambda: kept() or sweep.poll())
+            wait_for(lambda: kept() or sweep.poll() is not None)
             for node in [*cluster.nodes]:  # whichever had the long one
                 cluster.remove(node)
             cluster.add()
@@ -97,5 +98,6 @@ def test_doctor_names_a_cluster_that_is_open_to_all(tmp_path, monkeypatch):
     assert status == 1, said
     assert "FAULT  dashboard" in said
     assert "and with it the Jobs API" in said
-    assert f"The cluster at {cluster.address}" in said.replace("192.0.2.2", "127.0.0.1")
-    assert said.count("lets in whoever has no token") == 2
+    port = cluster.address.partition(":")[2]
+    assert f":{port} lets in a wrong token" in said
+    assert "answers without a token" in said
