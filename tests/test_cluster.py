@@ -17,6 +17,7 @@ from conftest import numbers, plan_of, undisturbed
 from raybs import cluster
 from raybs.launch import Resources
 from raybs.plan import Frontier
+from raybs.session import Waiting
 from raybs.store import open_store
 
 
@@ -264,3 +265,87 @@ def test_of_a_worker_that_dies_only_the_pack_under_way_starts_again(
     assert kinds == ["started", "finished", "started", "restarted"]
     left = [len(searcher.suggest(name)["packs"]) for name in ("b", "c")]
     assert left == [1, 1]  # what failed goes alone
+
+
+STARTING = """Failure # 1
+The actor died because of an error raised in its creation task, ray::Stretch()
+  File "store.py", line 1, in open_store
+ValueError: No results in '/shared': there is no format.json in it."""
+ACCOUNTS = {
+    "its worker died": "Failure # 1\nThe actor died unexpectedly.\n\tclass_name: x",
+    "its node is gone": "Failure # 1\nThe actor died because its node has died.\nx",
+    "the machine ran out of memory": "Failure # 1\nray.exceptions.OutOfMemoryError: x",
+    "torch.OutOfMemoryError: CUDA out of memory.": (
+        "Failure # 1\nTraceback\ntorch.OutOfMemoryError: CUDA out of memory."
+    ),
+    "StoreError: s3://b/rows/x: 9 bytes cannot be written (full).": (
+        "Failure # 1\nfull\nFailure # 2\nTraceback\n"
+        "raybs.store.StoreError: s3://b/rows/x: 9 bytes cannot be written (full)."
+    ),
+    "ValueError: No results in '/shared': there is no format.json in it.": STARTING,
+}
+
+
+@pytest.mark.parametrize(("cause", "account"), ACCOUNTS.items(), ids=range(6))
+def test_accounts_of_failures_come_down_to_their_cause(cause, account):
+    assert cluster._what_happened(account) == cause
+
+
+def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
+    now, found = [0.0], {"CPU": 0.0, "GPU": 0.0}
+    monkeypatch.setattr("raybs.session.cluster_resources", lambda: found)
+    monkeypatch.setattr("raybs.session.time.monotonic", lambda: now[0])
+    waiting = Waiting({"cpu": 1, "gpu": 0.5})
+
+    def look_for(seconds):
+        for _ in range(seconds):
+            now[0] += 1
+            waiting.look()
+        return [record.getMessage() for record in caplog.records]
+
+    assert look_for(30) == []
+    [message] = look_for(100)
+    assert "asks for 1 CPUs and 0.5 GPUs, the cluster has 0 and 0" in message
+    found["CPU"], found["GPU"] = 4.0, 1.0
+    look_for(1)
+    found["GPU"] = 0.0
+    assert len(look_for(100)) == 2
+
+
+def test_nodes_that_are_lost_are_counted_apart_from_failures(store, subset, tmp_path):
+    plan = plan_of([subset.config((64, 0.01, 1))], store)
+    events = []
+    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    causes = [ACCOUNTS["its node is gone"]] * cluster.MAX_LOST_NODES
+    causes += [ACCOUNTS["its worker died"]] * (cluster.MAX_FAILURES + 1)
+    for account in causes:
+        searcher.suggest("a")
+        (tmp_path / "error.txt").write_text(account)
+        hooks.on_trial_start(0, [], trial)
+        hooks.on_trial_error(0, [], trial)
+    kinds = [event.kind for event in events if event.kind != "started"]
+    assert kinds == ["restarted"] * (len(causes) - 1) + ["failed"]
+    assert searcher.suggest("a") == "FINISHED"
+
+
+def test_a_store_that_fails_ends_the_sweep_and_gives_nothing_up(
+    store, subset, tmp_path
+):
+    rates = (0.01, 0.02, 0.03)
+    plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
+    events = []
+    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    searcher.suggest("a")
+    [account] = [text for text in ACCOUNTS.values() if "StoreError" in text]
+    (tmp_path / "error.txt").write_text(account)
+    hooks.on_trial_start(0, [], trial)
+    assert not cluster.StopWhenAsked(packs)("b", {})
+    hooks.on_trial_error(0, [], trial)
+    assert packs.broken == "s3://b/rows/x: 9 bytes cannot be written (full)."
+    assert cluster.StopWhenAsked(packs)("b", {})
+    assert searcher.suggest("b") == "FINISHED"
+    assert [event.kind for event in events] == ["started"]
