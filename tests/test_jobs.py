@@ -80,7 +80,7 @@ def test_a_job_outlives_its_shell_and_is_stopped_with_all_saved(head, sweep_file
     assert "To go on:" in said
     assert "Traceback" not in said
     _, said = job(head, "status", "mine")
-    assert "STOPPED" in said
+    assert "was stopped" in said
     [saved] = Path("results/rolling").iterdir()  # the one under way
     status, said = job(head, "submit", *sweep())
     assert status == 0, said
