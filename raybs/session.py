@@ -87,8 +87,8 @@ def _check_answers(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address:
         raise ValueError(
-            f"{address} is no address for sweeps: give 'auto' or HOST:PORT; or submit "
-            "the sweep as a job (ray job submit), which needs no --address."
+            f"{address} (of --address, or RAY_ADDRESS) is no address for sweeps: give "
+            "'auto' or HOST:PORT; or submit the sweep as a job (ray job submit)."
         )
     if not (host and port.isdecimal()):  # "auto", which Ray looks up
         return
