@@ -469,6 +469,8 @@ class DrawMeanwhile(tune.Callback):
         if time.monotonic() - self.looked_at > LOOK_SECONDS:
             self.looked_at = time.monotonic()
             self.tasks.look_for_states()
+        if not (self.tasks.ready or self.tasks.flying):
+            return
         free = self.slots() - len(self.packs.by_trial) - self.packs.frontier.num_ready
         self.tasks.poll(2 * free, timeout=0.0)
 

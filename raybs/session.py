@@ -107,10 +107,15 @@ class Waiting:
         """Wait for what `per_trial` asks of Ray."""
         self.per_trial = per_trial
         self.say_at: float | None = None
+        self.look_at = 0.0
 
     def look(self) -> None:
         """Say it once, each time that all workers are gone."""
-        found, now = cluster_resources(), time.monotonic()
+        now = time.monotonic()
+        if now < self.look_at:  # Ray is asked for it, and Tune comes at every event
+            return
+        self.look_at = now + 1
+        found = cluster_resources()
         cpu, gpu = found["CPU"], found["GPU"]
         if cpu >= self.per_trial["cpu"] and gpu >= self.per_trial["gpu"]:
             self.say_at = None

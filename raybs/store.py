@@ -115,8 +115,7 @@ class Store:
                 value = json.loads(content)
                 records[name.removesuffix(".json")] = parse(value)
             except BROKEN as error:
-                why = str(error)[:200]
-                self._set_aside(f"{folder}/{name}", f"is no record ({why!r})")
+                self._set_aside(f"{folder}/{name}", f"is no record ({_brief(error)})")
         return records
 
     def holds(self, path: str) -> bool:
@@ -230,7 +229,7 @@ class Store:
                         raise ValueError("it is truncated")
                     pairs = set(map(tuple, _metadata(head)["pairs"]))
                 except BROKEN as error:
-                    self._set_aside(path, f"cannot be read ({str(error)[:200]!r})")
+                    self._set_aside(path, f"cannot be read ({_brief(error)})")
                 else:
                     found.setdefault(key, set()).update(pairs)
         return found
@@ -348,7 +347,7 @@ class Store:
         try:
             return parse(content)
         except BROKEN as error:
-            self._set_aside(path, f"cannot be read ({str(error)[:200]!r})")
+            self._set_aside(path, f"cannot be read ({_brief(error)})")
             return None
 
     def _infos(self, folder: str) -> list[fs.FileInfo]:
@@ -550,6 +549,11 @@ def _metadata(head: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise ValueError("its metadata are none of ours")
     return metadata
+
+
+def _brief(error: Exception) -> str:
+    """Quote an error: it may hold a stranger's text."""
+    return repr(str(error)[:200])
 
 
 def _digest(content: bytes) -> str:

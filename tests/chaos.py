@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 import numpy as np
 from clusters import Cluster, wait_for
+from conftest import numbers, save_subset
 
 import raybs
 from raybs.config import Phase, TrainConfig, TrainSweep
-from raybs.data import load_arrays
 from raybs.store import open_store
 
 SWEEP = '''"""Paths with forks, each of some seconds, on a subset."""
@@ -51,10 +51,8 @@ def sweep(dataset: str, num_trials: int) -> TrainSweep:
 
 def write_sweep(folder: Path, num_trials: int) -> Path:
     """Write a sweep file and its dataset."""
-    mnist, path = load_arrays("mnist"), folder / "subset.npz"
-    parts = {name: getattr(mnist, name)[:230] for name in ("x_train", "y_train")}
-    parts |= {name: getattr(mnist, name)[:100] for name in ("x_test", "y_test")}
-    np.savez(path, **parts)
+    path = folder / "subset.npz"
+    save_subset(path)
     file = folder / "chaos_sweep.py"
     here = str(Path(__file__).parent)
     values = {"dataset": str(path), "here": here, "num_trials": num_trials}
@@ -112,9 +110,7 @@ def disturb(cluster, drivers, rng, num_kills, pause):
 
 def rows(results):
     """All rows by their keys, without what differs between equal runs."""
-    timed = ["seconds", "training_seconds", "num_replicas"]
-    table = open_store(str(results)).read_rows().drop_columns(timed)
-    return {row["state_key"]: repr(row) for row in table.to_pylist()}
+    return {row["state_key"]: row for row in numbers(open_store(str(results)))}
 
 
 @click.command()

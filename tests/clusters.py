@@ -169,9 +169,3 @@ def wait_for(what, seconds=90):
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.05)
     return found
-
-
-def end(process, number=signal.SIGKILL):
-    """Send a signal; return what it said, when it is gone."""
-    process.send_signal(number)
-    return process.communicate(timeout=90)[0]

@@ -38,10 +38,8 @@ class Subset:
         return TrainConfig(phases=tuple(named), **fields)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def subset(tmp_path_factory: pytest.TempPathFactory) -> Subset:
+def save_subset(path: Path) -> None:
     mnist = load_arrays("mnist")
-    path = tmp_path_factory.mktemp("data") / "subset.npz"
     np.savez(
         path,
         x_train=mnist.x_train[:230],
@@ -49,6 +47,12 @@ def subset(tmp_path_factory: pytest.TempPathFactory) -> Subset:
         x_test=mnist.x_test[:100],
         y_test=mnist.y_test[:100].astype(np.uint8),
     )
+
+
+@pytest.fixture(scope="session")
+def subset(tmp_path_factory: pytest.TempPathFactory) -> Subset:
+    path = tmp_path_factory.mktemp("data") / "subset.npz"
+    save_subset(path)
     arrays = load_arrays(str(path))
     return Subset(name=str(path), arrays=arrays, data=to_device(arrays, "cpu"))
 

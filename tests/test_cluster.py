@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from clusters import wait_for
 from conftest import numbers, plan_of, undisturbed
 
 from raybs import cluster
@@ -70,14 +71,6 @@ def descendants(pid, name="Stretch"):
         for p, line in names.items()
         if (f"ray::{name}" in line or "ray::Resource" in line) and under(p)
     ]
-
-
-def wait_for(what, seconds=60):
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.05)
-    return found
 
 
 def kept_states():
@@ -229,16 +222,22 @@ def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
     assert packs.frontier.take() == []
 
 
+def under_tune(plan, folder):
+    """What Tune would call for one worker, one of its trials, and what they tell."""
+    events = []
+    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    trial = SimpleNamespace(trial_id="a", error_file=str(folder / "error.txt"))
+    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
+    return packs, searcher, hooks, trial, events
+
+
 def test_a_worker_that_dies_when_all_its_packs_have_ended_takes_nothing_along(
     store, subset, tmp_path
 ):
     plan = plan_of([subset.config((64, rate, 1)) for rate in (0.01, 0.02)], store)
-    events = []
-    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
+    packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
     assert len(searcher.suggest("a")["packs"]) == 2
     (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
-    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
     hooks.on_trial_start(0, [], trial)
     ends = {"reports": [(0, None), (1, None)], "messages": []}
     hooks.on_trial_result(0, [], trial, ends)
@@ -252,12 +251,9 @@ def test_of_a_worker_that_dies_only_the_pack_under_way_starts_again(
 ):
     rates = (0.01, 0.02, 0.03)
     plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
-    events = []
-    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
+    packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
     searcher.suggest("a")
     (tmp_path / "error.txt").write_text("Failure # 1\nThe actor died")
-    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
     hooks.on_trial_start(0, [], trial)
     hooks.on_trial_result(0, [], trial, {"reports": [(0, None)], "messages": []})
     hooks.on_trial_error(0, [], trial)
@@ -314,10 +310,7 @@ def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplo
 
 def test_nodes_that_are_lost_are_counted_apart_from_failures(store, subset, tmp_path):
     plan = plan_of([subset.config((64, 0.01, 1))], store)
-    events = []
-    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
-    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
     causes = [ACCOUNTS["its node is gone"]] * cluster.MAX_LOST_NODES
     causes += [ACCOUNTS["its worker died"]] * (cluster.MAX_FAILURES + 1)
     for account in causes:
@@ -335,10 +328,7 @@ def test_a_store_that_fails_ends_the_sweep_and_gives_nothing_up(
 ):
     rates = (0.01, 0.02, 0.03)
     plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
-    events = []
-    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
-    searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
-    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
     searcher.suggest("a")
     [account] = [text for text in ACCOUNTS.values() if "StoreError" in text]
     (tmp_path / "error.txt").write_text(account)

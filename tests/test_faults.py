@@ -27,9 +27,9 @@ def leave_nothing_running():
         started.pop().kill()
 
 
-def start(*arguments, module="raybs.sweep", **environment):
+def start(*arguments, **environment):
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", module, *arguments],
+        [sys.executable, "-u", "-m", "raybs.sweep", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
