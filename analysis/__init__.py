@@ -2,6 +2,7 @@
 
 from analysis.advice import Advice, advise
 from analysis.draws import Draws, load_draws, load_gradients
+from analysis.findings import Verdict, verdicts
 from analysis.frames import Frames, load, only
 from analysis.wording import words
 
@@ -9,10 +10,12 @@ __all__ = [
     "Advice",
     "Draws",
     "Frames",
+    "Verdict",
     "advise",
     "load",
     "load_draws",
     "load_gradients",
     "only",
+    "verdicts",
     "words",
 ]

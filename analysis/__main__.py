@@ -1,25 +1,52 @@
-"""Tables, charts and advice of stored sweeps: python -m analysis [NAME]..."""
+"""Report, tables, charts, findings and advice of stored sweeps: python -m analysis."""
 
 import contextlib
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 import click
 
 from analysis import frames
-from analysis.show import advise_on, draw_sweeps, figures_folder, write
+from analysis.claims import Claims, load_claims
+from analysis.evidence import find_sweeps
+from analysis.findings import verdicts
+from analysis.show import (
+    KINDS,
+    advise_on,
+    draw_sweeps,
+    figures_folder,
+    print_findings,
+    write,
+    write_findings,
+)
+from analysis.watch import SECONDS, watch
 from analysis.wording import MARGIN
-from raybs.records import record_from_json
-from raybs.store import open_store
+from raybs.store import Store, open_store
 
 EXAMPLES = """
 \b
 Examples:
-  python -m analysis                                     every sweep in ./results
-  python -m analysis lr_compensation                     one of them
-  python -m analysis --results docs/reference recovery   the project's own run
+  python -m analysis                                     the report of ./results
+  python -m analysis --watch                             the same, while a sweep runs
+  python -m analysis --results docs/reference recovery   the project's own run of one
+  python -m analysis --format png --format md            figures and tables as files
+  python -m analysis findings                            what holds, on the terminal
   python -m analysis advise results                      what batch size, and why?
+"""
+
+FINDINGS_EXAMPLES = """
+\b
+Examples:
+  python -m analysis findings                            of ./results
+  python -m analysis findings docs/reference             of the project's own runs
+  python -m analysis findings --claims mine.toml         and claims of yours
+
+\b
+Exit status: 0; 1 if a finding that the project states as reproduced can be judged
+and is not supported; 2 for a wrong request. docs/findings.md has the form of claims.
 """
 
 ADVICE_EXAMPLES = """
@@ -30,8 +57,17 @@ Examples:
   python -m analysis advise results grid --margin 0.5  half a point is no difference
 """
 
+SETTINGS = {"max_content_width": 88}
 
-@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
+claims_option = click.option(
+    "--claims",
+    "claims_file",
+    metavar="FILE",
+    help="Claims of your own, in a TOML file (docs/findings.md).",
+)
+
+
+@click.command(epilog=EXAMPLES, context_settings=SETTINGS)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--results",
@@ -43,23 +79,110 @@ Examples:
 @click.option(
     "--figures",
     metavar="FOLDER",
-    help="Where tables and charts go.  [default: figures, in a local folder]",
+    help="Where report, tables and charts go.  [default: figures, in a local folder]",
 )
-def main(names: tuple[str, ...], results: str, figures: str | None) -> None:
-    """Print the tables and draw the charts of sweeps, from what is stored so far."""
+@click.option(
+    "--format",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    default=("html",),
+    show_default=True,
+    help="html is the report, one file; png, svg and pdf are figures, md is tables.",
+)
+@claims_option
+@click.option(
+    "--watch",
+    "is_live",
+    is_flag=True,
+    help="Write the report again whenever something is stored, until Ctrl-C; a "
+    "browser that has it open follows.",
+)
+def main(
+    names: tuple[str, ...],
+    results: str,
+    figures: str | None,
+    kinds: tuple[str, ...],
+    claims_file: str | None,
+    is_live: bool,
+) -> None:
+    """Write the report of sweeps, from what is stored so far, and print their tables.
+
+    The report is one HTML file, which needs no network: the article's sections beside
+    your runs, its findings judged on them, and all other sweeps.
+    """
     with said_politely():
+        if is_live and kinds != ("html",):
+            raise ValueError("--watch writes the report, which is --format html.")
+        claims = load_claims(claims_file)
         store = open_store(results)
-        known = sorted(store.read_records("sweeps", record_from_json))
-        if not known:
-            raise ValueError(
-                f"{results!r} holds no sweep yet: python -m raybs.sweep NAME"
+        if is_live:
+            return _follow(store, names, figures, claims)
+        find_sweeps(store, names)
+        others = [kind for kind in dict.fromkeys(kinds) if kind != "html"]
+        draw_sweeps(store, names, figures, others)
+        if "md" in kinds:
+            write_findings(store, figures, verdicts(store, claims_file))
+        if "html" in kinds:
+            path = _report(store, names, figures, claims)
+            click.echo(f"The report: {path}")
+
+
+def _report(
+    store: Store,
+    names: tuple[str, ...],
+    figures: str | None,
+    claims: Claims,
+    follow: float | None = None,
+) -> Path:
+    from analysis.report import render, write_report
+
+    path = figures_folder(store, figures) / "report.html"
+    write_report(path, render(store, claims, names=names, follow=follow))
+    return path
+
+
+def _follow(
+    store: Store, names: tuple[str, ...], figures: str | None, claims: Claims
+) -> None:
+    """Write the report again and again, until Ctrl-C."""
+
+    def again() -> None:
+        path = _report(store, names, figures, claims, SECONDS)
+        click.echo(f"{datetime.now():%H:%M:%S} {path}")
+
+    click.echo("The report follows what is stored, and an open page the report; Ctrl-C")
+    try:
+        watch(store, again)
+    except KeyboardInterrupt:
+        # Once more, as a page that follows nothing.
+        path = _report(store, names, figures, claims)
+        click.echo(f"\nThe report: {path}")
+
+
+@click.command("findings", epilog=FINDINGS_EXAMPLES, context_settings=SETTINGS)
+@click.argument("results", default="results")
+@claims_option
+def findings_command(results: str, claims_file: str | None) -> None:
+    """Judge the article's findings on the results folder RESULTS.
+
+    Supported, contradicted, inconclusive or not run: by the means over seeds that are
+    stored, whichever sweep they are from.
+    """
+    with said_politely():
+        found = verdicts(results, claims_file)
+        print_findings(found)
+        lost = [verdict for verdict in found if verdict.is_lost]
+        for verdict in lost:
+            click.echo(
+                f"No longer supported: {verdict.claim.sentence} {verdict.sentence}",
+                err=True,
             )
-        draw_sweeps(store, names or known, figures)
+    if lost:
+        sys.exit(1)
 
 
-@click.command(
-    "advise", epilog=ADVICE_EXAMPLES, context_settings={"max_content_width": 88}
-)
+@click.command("advise", epilog=ADVICE_EXAMPLES, context_settings=SETTINGS)
 @click.argument("results", default="results")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
@@ -130,7 +253,10 @@ def said_politely() -> Iterator[None]:
         sys.exit(2)
 
 
+COMMANDS = {"advise": advise_command, "findings": findings_command}
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["advise"]:
-        advise_command(sys.argv[2:], prog_name="python -m analysis advise")
-    main()
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in COMMANDS:
+        COMMANDS[word](sys.argv[2:], prog_name=f"python -m analysis {word}")
+    main(prog_name="python -m analysis")

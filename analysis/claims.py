@@ -343,7 +343,7 @@ def _claims(file: _File, kind: Kind) -> Iterator[Claim]:
     for entry in file.claim:
         parts = [part.expanded(entry.metric) for part in entry.contrasts]
         yield Claim(
-            kind="finding" if entry.finding else kind,
+            kind="finding" if entry.finding and kind == "statement" else kind,
             sentence=entry.sentence,
             sweep=entry.sweep,
             protocol=entry.protocol,

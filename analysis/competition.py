@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.draws import NORMS
-from analysis.theme import CROSS, HEIGHT, WIDTH, with_field
+from analysis.theme import CROSS, HEIGHT, WIDTH, explorable, fading, with_field
 
-REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2")
+REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ec6b00", "#9467bd", "#9a5238", "#dd62b6")
 """The article's early is blue, its late green."""
 
-PART_COLORS = {"samples": "#1f77b4", "order": "#bcbd22", "interaction": "#ff7f0e"}
+PART_COLORS = {"samples": "#1f77b4", "order": "#a89000", "interaction": "#ec6b00"}
 
 DIRECTIONS = {
     "cosine_to_sample_gradient": "cosine to the draw's own gradient at the start",
@@ -41,7 +41,7 @@ def norms_by_batch_size(
     bottom. `weights` says whose gradient it is.
     Source: article, first figure of the section.
     """
-    panels = []
+    panels, tooltip = [], _tooltip("mean", "deviation")
     for kind in ("linear", "log"):
         x, y = _axes(kind, f"norm {NORMS[column].split(',')[0]}")
         base = alt.Chart(summary).encode(x, regime_color(summary))
@@ -57,16 +57,19 @@ def norms_by_batch_size(
                     with_field(y, "value"),
                     regime_color(summary),
                     dash.title("line"),
+                    fading(),
                     tooltip=["regime:N", "text:N"],
                 )
             )
         layers += [
-            base.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
+            base.mark_rule(strokeWidth=2, clip=True).encode(
                 with_field(y, "below_log" if kind == "log" else "below"),
                 alt.Y2("above"),
+                fading(0.5),
+                tooltip=tooltip,
             ),
-            base.mark_point(filled=True, size=40, opacity=1).encode(
-                with_field(y, "mean"), tooltip=_tooltip("mean", "deviation")
+            base.mark_point(filled=True, size=40).encode(
+                with_field(y, "mean"), fading(), tooltip=tooltip
             ),
         ]
         if len(diverged):
@@ -79,7 +82,7 @@ def norms_by_batch_size(
     ]
     if len(diverged):
         said.append(f"{diverged['diverged'].sum()} draws diverged, and are left out.")
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    return _side_by_side(panels, title, said)
 
 
 def normalized_norms(
@@ -91,16 +94,15 @@ def normalized_norms(
     """
     x, _ = _axes("log", "")
     y = alt.Y("value:Q").title("normalized norm").scale(zero=False)
-    base = alt.Chart(summary).encode(x, regime_color(summary))
-    return alt.layer(
-        base.mark_rule(strokeWidth=2, opacity=0.6).encode(
-            with_field(y, "normalized_below"), alt.Y2("normalized_above")
-        ),
-        base.mark_point(filled=True, size=40, opacity=1).encode(
-            with_field(y, "normalized_mean"),
-            tooltip=_tooltip("normalized_mean", "normalized_deviation"),
-        ),
-    ).properties(
+    tooltip = _tooltip("normalized_mean", "normalized_deviation")
+    base = alt.Chart(summary).encode(x, regime_color(summary), tooltip=tooltip)
+    bars = base.mark_rule(strokeWidth=2).encode(
+        with_field(y, "normalized_below"), alt.Y2("normalized_above"), fading(0.6)
+    )
+    points = base.mark_point(filled=True, size=40)
+    points = points.encode(with_field(y, "normalized_mean"), fading())
+    [panel] = explorable([alt.layer(bars, points)], "regime")
+    return panel.properties(
         width=1.6 * WIDTH,
         height=HEIGHT + 40,
         title=alt.TitleParams(
@@ -125,14 +127,15 @@ def spread_by_batch_size(
     for name in ("deviation", "relative_deviation"):
         words = name.replace("_", " ")
         x, y = _axes("log", f"{words} of the norm")
-        base = alt.Chart(summary).encode(x, regime_color(summary))
+        lower, upper = f"{name}_lower", f"{name}_upper"
+        tooltip = _tooltip(name, lower, upper)
+        base = alt.Chart(summary).encode(x, regime_color(summary), fading())
+        base = base.encode(tooltip=tooltip)
         layers = [
             base.mark_rule(strokeWidth=2, clip=True)
-            .transform_filter(f"datum.{name}_lower > 0")
-            .encode(with_field(y, f"{name}_lower"), alt.Y2(f"{name}_upper")),
-            base.mark_point(filled=True, size=40, opacity=1).encode(
-                with_field(y, name), tooltip=_tooltip(name)
-            ),
+            .transform_filter(f"datum.{lower} > 0")
+            .encode(with_field(y, lower), alt.Y2(upper)),
+            base.mark_point(filled=True, size=40).encode(with_field(y, name)),
         ]
         fitted = lines[lines["quantity"] == words]
         if len(fitted):
@@ -143,6 +146,7 @@ def spread_by_batch_size(
                     x,
                     with_field(y, "value"),
                     regime_color(summary),
+                    fading(),
                     tooltip=["regime:N", "text:N"],
                 )
             )
@@ -152,7 +156,7 @@ def spread_by_batch_size(
         f"Norm: {NORMS[column]}. Bars: 95 % intervals. Lines: fitted powers.",
         *_texts(lines[lines["quantity"] != "mean"]),
     ]
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    return _side_by_side(panels, title, said)
 
 
 def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
@@ -166,7 +170,7 @@ def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCh
         name = alt.TitleParams(NORMS[column].split(","), fontSize=11)
         panels.append(_means(summary, y, "below_log").properties(title=name))
     said = "g is the gradient of a step's mean loss, n its number of samples"
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    return _side_by_side(panels, title, [said])
 
 
 def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
@@ -180,7 +184,7 @@ def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCha
         for column, name in DIRECTIONS.items()
     ]
     said = "Direction of the plain sum of the steps' gradients: mean and deviation"
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    return _side_by_side(panels, title, [said])
 
 
 def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatChart:
@@ -194,7 +198,7 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
         sizes = [str(size) for size in sorted(cell["batch_size"].unique())]
         bars = (
             alt.Chart(shown)
-            .mark_bar()
+            .mark_bar(clip=True)
             .encode(
                 alt.X("size:N").sort(sizes).title("batch size").axis(labelAngle=0),
                 alt.Y("share:Q").title("share of the variance").stack("zero"),
@@ -202,9 +206,10 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
                 .scale(domain=list(PART_COLORS), range=list(PART_COLORS.values()))
                 .title("due to")
                 .legend(symbolType="square"),
+                fading(),
                 tooltip=[
                     "part:N",
-                    "batch_size:Q",
+                    alt.Tooltip("batch_size:Q", title="batch size"),
                     *(alt.Tooltip(f"{name}:Q", format=".3f") for name in shares),
                 ],
             )
@@ -212,6 +217,7 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
         panels.append(bars.properties(width=WIDTH, height=HEIGHT, title=str(regime)))
     sets, orders = split["num_sets"].max(), split["num_orders"].max()
     said = f"Norm: {NORMS[column]}; {sets} sample sets x {orders} orders"
+    panels = explorable(panels, "part", ["y"])  # batch sizes are names here
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
 
@@ -277,16 +283,21 @@ def _means(
     """Return a panel of means and deviations against batch size, joined by lines."""
     x, _ = _axes("log", "")
     base = alt.Chart(summary).encode(x, regime_color(summary))
-    mean = with_field(y, "mean")
+    mean, tooltip = with_field(y, "mean"), _tooltip("mean", "deviation")
     return alt.layer(
-        base.mark_line(strokeWidth=1).encode(mean),
-        base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-            with_field(y, below), alt.Y2("above")
+        base.mark_line(strokeWidth=1).encode(mean, fading()),
+        base.mark_rule(strokeWidth=2).encode(
+            with_field(y, below), alt.Y2("above"), fading(0.5), tooltip=tooltip
         ),
-        base.mark_point(filled=True, size=30, opacity=1).encode(
-            mean, tooltip=_tooltip("mean", "deviation")
-        ),
+        base.mark_point(filled=True, size=30).encode(mean, fading(), tooltip=tooltip),
     ).properties(width=0.9 * WIDTH, height=HEIGHT + 40)
+
+
+def _side_by_side(
+    panels: list[alt.LayerChart | alt.FacetChart], title: str, said: list[str]
+) -> alt.HConcatChart:
+    panels = explorable(panels, "regime")
+    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
 
 def _axes(kind: str, title: str) -> tuple[alt.X, alt.Y]:
@@ -319,8 +330,9 @@ def _crosses(diverged: pd.DataFrame, x: alt.X, summary: pd.DataFrame) -> alt.Cha
     mark = alt.Chart(diverged).mark_point(shape=CROSS, size=60, strokeWidth=2.5)
     chart: alt.Chart = mark.encode(
         x,
+        regime_color(summary),
+        fading(0.7),
         y=alt.value(HEIGHT + 30),
-        color=regime_color(summary),
         tooltip=["regime:N", "batch_size:Q", alt.Tooltip("diverged:Q")],
     )
     return chart

@@ -4,7 +4,15 @@ import altair as alt
 import pandas as pd
 
 from analysis.frames import CONFIDENCE, METRICS
-from analysis.theme import CROSS, HEIGHT, WIDTH, label_scales, with_field
+from analysis.theme import (
+    CROSS,
+    HEIGHT,
+    WIDTH,
+    explorable,
+    fading,
+    label_scales,
+    with_field,
+)
 
 MAX_POINTS = 4000
 """Of single seeds in a panel: more take long to draw, and hide the means."""
@@ -26,22 +34,13 @@ def training_curves(
     article, "Effect of batch size" and the two sections after it.
     """
     x_title = f"epoch, of the last {last_epochs}" if last_epochs else "epoch"
-    panels = {
-        metric: _panel(
-            values[values["metric"] == metric],
-            summary[summary["metric"] == metric],
-            diverged,
-            batch_sizes,
-            epoch_axis(x_title),
-            _y_axis(values[values["metric"] == metric]["value"], metric, axis),
-        )
-        for metric, axis in METRICS.items()
-    }
-    said = subtitle(values[values["metric"] == "test_accuracy"], summary)
-    rows = [
-        alt.hconcat(panels["train_accuracy"], panels["test_accuracy"]),
-        alt.hconcat(panels["train_loss"], panels["test_loss"]),
+    panels = [
+        _panel(values, summary, diverged, batch_sizes, epoch_axis(x_title), metric)
+        for metric in METRICS
     ]
+    panels = explorable(panels, "label")
+    said = subtitle(values[values["metric"] == "test_accuracy"], summary)
+    rows = [alt.hconcat(*panels[:2]), alt.hconcat(*panels[2:])]
     return alt.vconcat(*rows, title=alt.TitleParams(title, subtitle=said))
 
 
@@ -61,26 +60,29 @@ def lines(
     names: dict[str, str],
     x: alt.X,
     y: alt.Y,
+    *,
+    log: bool = False,
 ) -> list[alt.Chart]:
-    """Return layers: mean line and interval band per label, single seeds faint."""
+    """Return layers: mean line and interval band per label, single seeds faint.
+
+    A line tells the mouse of its first point alone, so unseen points tell of the rest.
+    """
     color, dash = label_scales(batch_sizes, names)
     layers: list[alt.Chart] = []
     if len(summary) and summary["num_seeds"].max() > 1:
         if len(values) <= MAX_POINTS:
-            faint = alt.Chart(values).mark_line(opacity=0.25, strokeWidth=1)
-            layers.append(
-                faint.encode(x, with_field(y, "value"), color, dash, detail="seed:N")
-            )
-        band = alt.Chart(summary).mark_area(opacity=0.2)
-        layers.append(band.encode(x, with_field(y, "lower"), alt.Y2("upper"), color))
+            faint = alt.Chart(values).mark_line(strokeWidth=1)
+            value, seed = with_field(y, "value"), alt.Detail("seed:N")
+            layers.append(faint.encode(x, value, color, dash, fading(0.25), seed))
+        band = alt.Chart(summary).mark_area(clip=True)
+        if log:  # there is no logarithm of 0 or less
+            band = band.transform_calculate(lower="max(datum.lower, datum.mean / 1000)")
+        lower, upper = with_field(y, "lower"), alt.Y2("upper")
+        layers.append(band.encode(x, lower, upper, color, fading(0.2)))
     mean = alt.Chart(summary).mark_line(strokeWidth=2, point=_single_points(summary))
-    tooltip = [
-        alt.Tooltip("label:N"),
-        alt.Tooltip("epoch:Q"),
-        alt.Tooltip("mean:Q", format=".5g"),
-        alt.Tooltip("num_seeds:Q", title="seeds"),
-    ]
-    layers.append(mean.encode(x, with_field(y, "mean"), color, dash, tooltip=tooltip))
+    layers.append(mean.encode(x, with_field(y, "mean"), color, dash, fading()))
+    unseen = alt.Chart(summary).mark_point(opacity=0, size=150, aria=False, clip=True)
+    layers.append(unseen.encode(x, with_field(y, "mean"), tooltip=_tooltip()))
     return layers
 
 
@@ -107,32 +109,50 @@ def _panel(
     diverged: pd.DataFrame,
     batch_sizes: dict[str, int],
     x: alt.X,
-    y: alt.Y,
+    metric: str,
 ) -> alt.LayerChart | alt.FacetChart:
+    values = values[values["metric"] == metric]
+    summary = summary[summary["metric"] == metric]
+    y = _y_axis(values["value"], metric)
     names = legend_names(batch_sizes, diverged)
-    layers = lines(values, summary, batch_sizes, names, x, y)
+    log = "loss" in metric
+    layers = lines(values, summary, batch_sizes, names, x, y, log=log)
     if len(diverged):
         color, _ = label_scales(batch_sizes, names)
         cross = alt.Chart(diverged).mark_point(shape=CROSS, size=60, strokeWidth=2.5)
-        tooltip = ["label:N", "epoch:Q"]
+        tooltip = ["label:N", "seed:N", alt.Tooltip("epoch:Q", title="diverged at")]
         at_bottom = alt.value(HEIGHT - 8)
-        layers.append(cross.encode(x=x, y=at_bottom, color=color, tooltip=tooltip))
+        cross = cross.encode(x, color, fading(0.7), y=at_bottom, tooltip=tooltip)
+        layers.append(cross)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
-def _y_axis(values: "pd.Series[float]", metric: str, title: str) -> alt.Y:
+def _y_axis(values: "pd.Series[float]", metric: str) -> alt.Y:
     """Return a linear axis for accuracies, and a logarithmic one for losses."""
+    title = METRICS[metric]
     if "accuracy" in metric or values.empty:
         return alt.Y("value:Q", title=title).scale(zero=False)
-    # Domain and ticks by hand: an interval may reach below 0, where there is no
-    # logarithm, and Vega drops the labels of round numbers first.
+    # Domain and ticks by hand: an interval may reach far below the values, and Vega
+    # drops the labels of round numbers first.
     domain = [float(values.min()), float(values.max())]
     digits = (1, 2, 5) if domain[1] > 10 * domain[0] else range(1, 10)
     ticks = [digit * 10.0**power for power in range(-9, 4) for digit in digits]
     inside = [tick for tick in ticks if domain[0] <= tick <= domain[1]]
     axis = alt.Axis(values=inside) if len(inside) > 2 else alt.Axis(tickCount=5)
-    scale = alt.Scale(type="log", domain=domain, clamp=True, nice=False)
+    scale = alt.Scale(type="log", domain=domain, nice=False)
     return alt.Y("value:Q", title=title, scale=scale, axis=axis)
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("label:N"),
+        alt.Tooltip("epoch:Q"),
+        *(
+            alt.Tooltip(f"{name}:Q", format=".5g")
+            for name in ("mean", "lower", "upper")
+        ),
+        alt.Tooltip("num_seeds:Q", title="seeds"),
+    ]
 
 
 def _single_points(summary: pd.DataFrame) -> bool:

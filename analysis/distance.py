@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from analysis.curves import epoch_axis, legend_names, lines, subtitle
-from analysis.theme import HEIGHT, WIDTH
+from analysis.theme import HEIGHT, WIDTH, explorable
 
 
 def distance_from_init(
@@ -36,4 +36,6 @@ def distance_from_init(
     ]
     largest = values["panel"].value_counts().idxmax()
     said = subtitle(values[values["panel"] == largest], summary)
-    return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+    return alt.hconcat(
+        *explorable(panels, "label"), title=alt.TitleParams(title, subtitle=said)
+    )

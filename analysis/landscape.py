@@ -1,13 +1,25 @@
 """Charts of advice: the grid, accuracy by batch size, the way to a target."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 
 from analysis.advice import Advice
-from analysis.theme import CROSS, HEIGHT, WIDTH, color_of, with_field
+from analysis.theme import (
+    BAD,
+    CROSS,
+    HEIGHT,
+    NEUTRAL,
+    WIDTH,
+    color_of,
+    explorable,
+    fading,
+    with_field,
+)
 
-KINDS = ("#1f77b4", "#999999", "#bcbd22", "#e377c2")
-SETTINGS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17a2b8")
+KINDS = ("#1f77b4", "#8f8f8f", "#a89000", "#dd62b6")
+SETTINGS = ("#1f77b4", "#ec6b00", "#2ca02c", "#9467bd", "#9a5238", "#17a2b8")
 MAX_SETTINGS = 6
 """Of panels side by side: tables have all."""
 
@@ -54,7 +66,7 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
         layers: list[alt.Chart] = [base.mark_rect().encode(color)]
         layers.append(
             base.transform_filter("datum.best").mark_rect(
-                filled=False, stroke="#d62728", strokeWidth=3
+                filled=False, stroke=BAD, strokeWidth=3
             )
         )
         layers.append(
@@ -63,9 +75,7 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
         if len(gone):
             crosses = alt.Chart(gone).encode(x, y, tooltip=tooltip)
             layers.append(
-                crosses.mark_point(
-                    shape=CROSS, size=180, strokeWidth=2.5, color="#d62728"
-                )
+                crosses.mark_point(shape=CROSS, size=180, strokeWidth=2.5, color=BAD)
             )
         num_sizes, num_rates = shown["batch_size"].nunique(), _num_rates(points)
         panels.append(
@@ -90,37 +100,31 @@ def accuracy_by_batch_size(
     """
     shown = lines[lines["setting"].isin(settings)]
     y = alt.Y("value:Q").title("test accuracy (%)").scale(zero=False)
+    color, dash = _kinds(list(dict.fromkeys(shown["kind"])))
     panels = []
     for setting in settings:
         part = shown[shown["setting"] == setting]
-        kinds = list(dict.fromkeys(part["kind"]))
-        color = alt.Color("kind:N", title=None).scale(
-            domain=kinds, range=list(KINDS[: len(kinds)])
-        )
-        dash = alt.StrokeDash("kind:N", title=None).scale(
-            domain=kinds, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]][: len(kinds)]
-        )
-        tooltip = _tooltip("Q")
-        base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
+        tooltip = [alt.Tooltip("kind:N", title="line"), *_tooltip("Q")]
+        base = alt.Chart(part).encode(_batch_sizes(part), color)
+        mean = with_field(y, "mean")
+        points = base.mark_point(filled=True, size=45)
         layers = [
-            base.mark_line(strokeWidth=2).encode(with_field(y, "mean"), dash),
-            base.mark_point(filled=True, size=45, opacity=1).encode(
-                with_field(y, "mean")
-            ),
+            base.mark_line(strokeWidth=2).encode(mean, dash, fading()),
+            points.encode(mean, fading(), tooltip=tooltip),
         ]
         if part["num_seeds"].max() > 1:
-            rule = base.mark_rule(strokeWidth=2, opacity=0.5, clip=True)
-            layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
+            rule = base.mark_rule(strokeWidth=2, clip=True).encode(tooltip=tooltip)
+            ends = with_field(y, "lower"), alt.Y2("upper")
+            layers.insert(0, rule.encode(*ends, fading(0.5)))
         name = alt.TitleParams(setting, fontSize=11)
         panels.append(
             alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=name)
         )
     num_seeds = int(shown["num_seeds"].max())
     said = "one seed" if num_seeds < 2 else f"mean of {num_seeds} seeds, 95 % intervals"
+    panels = explorable(panels, "kind")
     whole = alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
-    shared: alt.HConcatChart = whole.resolve_scale(
-        y="shared", color="independent", strokeDash="independent"
-    )
+    shared: alt.HConcatChart = whole.resolve_scale(y="shared")
     return shared
 
 
@@ -137,7 +141,8 @@ def to_target(
     color = alt.Color("setting:N", title=None).scale(
         domain=settings, range=list(SETTINGS[: len(settings)])
     )
-    color = color if several else color.legend(None)
+    color = color.legend(symbolOpacity=1) if several else color.legend(None)
+    opacity = fading if several else alt.OpacityValue
     panels = []
     for unit in dict.fromkeys(shown["unit"]):
         part = shown[shown["unit"] == unit]
@@ -150,28 +155,30 @@ def to_target(
             alt.Tooltip("batch_size:Q", title="batch size"),
             alt.Tooltip("learning_rate:Q", title="learning rate"),
             alt.Tooltip("mean:Q", title=unit, format=".4g"),
+            *(alt.Tooltip(f"{name}:Q", format=".4g") for name in ("lower", "upper")),
             alt.Tooltip("perfect:Q", title="perfect scaling", format=".4g"),
+            alt.Tooltip("num_seeds:Q", title="seeds"),
         ]
-        base = alt.Chart(part).encode(_batch_sizes(part), color, tooltip=tooltip)
+        base = alt.Chart(part).encode(_batch_sizes(part), color, opacity(1.0))
+        perfect, mean = with_field(y, "perfect"), with_field(y, "mean")
+        points = base.mark_point(filled=True, size=45)
         layers = [
-            base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(
-                with_field(y, "perfect")
-            ),
-            base.mark_line(strokeWidth=2).encode(with_field(y, "mean")),
-            base.mark_point(filled=True, size=45, opacity=1).encode(
-                with_field(y, "mean")
-            ),
+            base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(perfect),
+            base.mark_line(strokeWidth=2).encode(mean),
+            points.encode(mean, tooltip=tooltip),
         ]
         sure = part[part["lower"] > 0]  # there is no logarithm of less
         if part["num_seeds"].max() > 1 and len(sure):
-            rule = alt.Chart(sure).mark_rule(strokeWidth=2, opacity=0.5, clip=True)
-            rule = rule.encode(_batch_sizes(part), color)
+            rule = alt.Chart(sure).mark_rule(strokeWidth=2, clip=True)
+            x = _batch_sizes(part)
+            rule = rule.encode(x, color, opacity(0.5), tooltip=tooltip)
             layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
         panels.append(alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT))
     said = (
         f"To {target:g} % test accuracy, at the rate that takes the fewest steps; "
         "dashed: perfect scaling; not reached by all seeds: no point"
     )
+    panels = explorable(panels, "setting" if several else None)
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
 
@@ -198,7 +205,7 @@ def pareto_front(
     color = (
         alt.Color("batch_size:O", title="batch size")
         .scale(domain=sizes, range=[color_of(int(size)) for size in sizes])
-        .legend(symbolType="circle", symbolSize=60)
+        .legend(symbolType="circle", symbolSize=60, symbolOpacity=1)
     )
     scale = alt.Scale(type="log", nice=False, padding=12)
     x = alt.X("seconds:Q", title="seconds of training", scale=scale)
@@ -212,20 +219,21 @@ def pareto_front(
     named = best.drop_duplicates("name", keep="last")
     layers = [
         alt.Chart(others)
-        .mark_point(filled=True, size=14, opacity=0.35)
-        .encode(x, y, color, tooltip=tooltip),
+        .mark_point(filled=True, size=14)
+        .encode(x, y, color, fading(0.35), tooltip=tooltip),
         alt.Chart(best)
-        .mark_line(interpolate="step-after", color="#555555", strokeWidth=1.5)
+        .mark_line(interpolate="step-after", color=NEUTRAL, strokeWidth=1.5)
         .encode(x, y),
         alt.Chart(best)
-        .mark_point(filled=True, size=55, opacity=1)
-        .encode(x, y, color, tooltip=tooltip),
+        .mark_point(filled=True, size=55)
+        .encode(x, y, color, fading(), tooltip=tooltip),
         alt.Chart(named[-12:])
         .mark_text(align="left", baseline="top", dx=4, dy=5, fontSize=10)
-        .encode(x, y, text="name:N"),
+        .encode(x, y, fading(), text="name:N"),
     ]
     said = "Line: the Pareto front; faint: all other measured epochs above its start"
-    return alt.layer(*layers).properties(
+    [panel] = explorable([alt.layer(*layers)], "batch_size")
+    return panel.properties(
         width=1.7 * WIDTH,
         height=HEIGHT + 60,
         title=alt.TitleParams(title, subtitle=said),
@@ -242,6 +250,20 @@ def _domain(points: pd.DataFrame) -> list[float]:
 
 def _num_rates(points: pd.DataFrame) -> int:
     return int(points["learning_rate"].nunique())
+
+
+def _kinds(kinds: list[str]) -> tuple[alt.Color, alt.StrokeDash]:
+    """Return color and dash of the lines: the best rate, and the fixed ones."""
+    dashes: list[Sequence[float]] = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]
+    places = [min(rank, len(KINDS) - 1) for rank in range(len(kinds))]
+    return (
+        alt.Color("kind:N", title=None)
+        .scale(domain=kinds, range=[KINDS[place] for place in places])
+        .legend(symbolOpacity=1),
+        alt.StrokeDash("kind:N", title=None)
+        .scale(domain=kinds, range=[dashes[place] for place in places])
+        .legend(symbolOpacity=1),
+    )
 
 
 def _batch_sizes(frame: pd.DataFrame) -> alt.X:

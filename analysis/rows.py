@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.competition import regime_color
 from analysis.draws import GROUP, NORMS
-from analysis.theme import WIDTH
+from analysis.theme import WIDTH, explorable
 
 
 def distributions(
@@ -58,7 +58,7 @@ def _rows(
     )
     panels = []
     for regime, cell in shown.groupby("regime", sort=False):
-        bars = alt.Chart(cell).mark_rect(stroke=None)
+        bars = alt.Chart(cell).mark_rect(stroke=None, clip=True)
         panels.append(
             bars.encode(
                 alt.X("lower:Q").title(x).scale(zero=False, nice=False),
@@ -77,4 +77,5 @@ def _rows(
                 ],
             ).properties(width=WIDTH, height=26 * len(sizes), title=str(regime))
         )
+    panels = explorable(panels, None, ["x"])
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))

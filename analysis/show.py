@@ -1,7 +1,7 @@
 """Tables, advice and charts of sweeps: printed, and written to a folder."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from rich.text import Text
 
 from analysis import frames, tables
 from analysis.advice import advise
-from analysis.article import ARTICLE
+from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
+from analysis.evidence import find_sweeps
+from analysis.findings import VERDICTS, Verdict
 from analysis.wording import MARGIN, to_markdown, words
 from raybs.draws import GradientSweep
-from raybs.records import record_from_json
 from raybs.store import Store
 
 MAX_PRINTED = 40
@@ -28,23 +29,25 @@ MAX_PRINTED = 40
 BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
 
 
-def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None:
-    """Print the tables of sweeps, and write tables and charts to a folder.
+KINDS = ("html", "png", "svg", "pdf", "md")
+"""Of files: charts, and tables as Markdown."""
+
+
+def draw_sweeps(
+    store: Store,
+    names: Sequence[str],
+    figures: str | None,
+    kinds: Sequence[str] = ("html", "png", "svg", "md"),
+) -> None:
+    """Print the tables of sweeps, and write tables and charts of these KINDS to files.
 
     Raises:
         ValueError: The results hold no such sweep.
     """
-    records = store.read_records("sweeps", record_from_json)
-    unknown = [name for name in names if name not in records]
-    if unknown:
-        raise ValueError(
-            f"No sweep '{unknown[0]}' in these results, only "
-            f"{', '.join(sorted(records)) or 'none'}; run it: python -m raybs.sweep "
-            f"{unknown[0]}"
-        )
+    sweeps = find_sweeps(store, names)
     training: frames.Frames | None = None  # read once, and only for a sweep of trials
-    for name in names:
-        if isinstance(records[name][0], GradientSweep):
+    for name, sweep in sweeps.items():
+        if isinstance(sweep, GradientSweep):
             text, charts = _of_draws(load_draws(store, name))
             texts = {"table": text}
         else:
@@ -54,13 +57,16 @@ def draw_sweeps(store: Store, names: Sequence[str], figures: str | None) -> None
             advice, more = advise_on(found)
             texts = {"table": text} | ({"advice": advice} if advice else {})
             charts |= more
-        write(figures_folder(store, figures, name), texts, charts)
+        if kinds:
+            write(figures_folder(store, figures, name), texts, charts, kinds)
         if not charts:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
 
 
-def figures_folder(store: Store, given: str | None, name: str) -> Path:
+def figures_folder(store: Store, given: str | None, name: str = "") -> Path:
     """Return where tables and charts of a sweep go: to its results, if they are local.
+
+    Without a name: where the report goes.
 
     Raises:
         ValueError: There is a link out of the results in its place.
@@ -74,19 +80,71 @@ def figures_folder(store: Store, given: str | None, name: str) -> Path:
 
 
 def write(
-    folder: Path, texts: Mapping[str, str], charts: Mapping[str, alt.TopLevelMixin]
+    folder: Path,
+    texts: Mapping[str, str],
+    charts: Mapping[str, alt.TopLevelMixin],
+    kinds: Sequence[str] = ("html", "png", "svg", "md"),
 ) -> None:
-    """Write texts as Markdown, and charts as HTML, PNG and SVG; say so."""
+    """Write texts as Markdown, and charts as what else is in `kinds`; say so."""
     from analysis.theme import save
 
+    texts = texts if "md" in kinds else {}
+    charts = charts if set(kinds) - {"md"} else {}
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         path = folder / f"{name}.md"
         path.unlink(missing_ok=True)  # it may be a link to what is not ours
         path.write_text(text, "utf-8")
     for name, chart in charts.items():
-        save(chart, folder, name)
-    click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")
+        save(chart, folder, name, [kind for kind in kinds if kind != "md"])
+    if texts or charts:
+        click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")
+
+
+def print_findings(verdicts: Sequence[Verdict]) -> None:
+    """Print verdicts: findings with a sentence each, then printed numbers."""
+    for head, table in _findings_tables(verdicts):
+        click.echo(f"\n{head}:")
+        print_table(table, wrapped=("says", "our runs", "config"))
+    click.echo(tally(verdicts))
+
+
+def write_findings(
+    store: Store, figures: str | None, verdicts: Sequence[Verdict]
+) -> None:
+    """Write verdicts as Markdown, beside the report."""
+    parts = [
+        f"## {head}\n\n{tables.to_markdown(table)}"
+        for head, table in _findings_tables(verdicts)
+    ]
+    text = "\n".join([tally(verdicts), "", *parts])
+    write(figures_folder(store, figures), {"findings": text}, {}, ["md"])
+
+
+def _findings_tables(
+    verdicts: Sequence[Verdict],
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield tables of verdicts, with what they are about."""
+    for kind, head in HEADS.items():
+        of_kind = [verdict for verdict in verdicts if verdict.claim.kind == kind]
+        for table in (tables.findings_table(of_kind), tables.numbers_table(of_kind)):
+            if len(table):
+                yield head, table
+
+
+HEADS = {
+    "finding": "The article's findings",
+    "statement": "What its text says besides",
+    "number": "Its numbers, and the means of ours (95 %)",
+    "own": "Your claims",
+}
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """Count the verdicts on the article's findings."""
+    found = [v.verdict for v in verdicts if v.claim.kind == "finding"]
+    counts = [f"{found.count(word)} {word}" for word in VERDICTS if word in found]
+    return f"Of the article's {len(found)} findings: {', '.join(counts)}."
 
 
 def advise_on(
@@ -121,7 +179,7 @@ def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin
 
     table = tables.final_table(found.trials)
     click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
-    if not ARTICLE.keys().isdisjoint(found.trials["label"]):
+    if not printed_numbers().keys().isdisjoint(found.trials["label"]):
         click.echo("Ours, and the article's in brackets:")
     for columns in tables.narrow(table):
         print_table(table[columns][:MAX_PRINTED])
@@ -168,14 +226,14 @@ TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
 SPLIT = "What the variance of the norm is due to"
 
 
-def print_table(table: pd.DataFrame) -> None:
+def print_table(table: pd.DataFrame, wrapped: Sequence[str] = ("config",)) -> None:
     """Print a table, as wide as the terminal, or 120 columns."""
     console = Console(highlight=False)
     if not console.is_terminal or console.width < 80:  # cut lines are worse than long
         console.width = 120
     shown = Table(box=SIMPLE_HEAD)
     for column in table.columns:
-        shown.add_column(column, no_wrap=column != "config")
+        shown.add_column(column, no_wrap=column not in wrapped)
     for row in table.to_numpy().tolist():
         shown.add_row(*map(Text, row))
     console.print(shown)

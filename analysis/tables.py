@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.article import ARTICLE
+from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, GROUP, NORMS, Draws, complete
+from analysis.findings import Verdict
+from analysis.sentences import measured, quantity
 from analysis.statistics import (
     THRESHOLDS,
     fit_powers,
@@ -144,6 +146,43 @@ def split_table(found: Draws) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def findings_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """Return one row per claim that is no printed number, as text."""
+    rows = [
+        {
+            "finding": str(verdict.claim.finding or ""),
+            "says": verdict.claim.sentence,
+            "verdict": verdict.verdict,
+            "our runs": verdict.sentence,
+        }
+        for verdict in verdicts
+        if not verdict.claim.printed
+    ]
+    return pd.DataFrame(rows)
+
+
+def numbers_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """Return one row per printed number, as text: theirs, ours with its interval."""
+    rows = []
+    for verdict in verdicts:
+        if not verdict.claim.printed:
+            continue
+        for printed, result in zip(verdict.claim.printed, verdict.results, strict=True):
+            contrast = result.contrast
+            unit = verdict.claim.unit if result.num > 1 else verdict.claim.unit[:-1]
+            ran = f"{measured(result)}, {result.num} {unit}"
+            rows.append(
+                {
+                    "config": contrast.of,
+                    "quantity": quantity(contrast),
+                    "printed": f"{printed:g} ± {printed - contrast.low:.2g}",
+                    "ours": ran if result.num else "-",
+                    "verdict": verdict.verdict,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def _counts(cell: Mapping[Any, Any]) -> str:
     """Say how many draws a cell has, of how many, and what else there is."""
     text = str(cell["independent"])
@@ -189,9 +228,7 @@ def _ours(values: "pd.Series[Any]", column: str, form: str) -> str:
 
 
 def _article(label: str, column: str) -> str:
-    value = ARTICLE.get(label, {}).get(column)
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return " ".join(f"{part:.3f}".removeprefix("0") for part in value)
-    return str(value)
+    printed = printed_numbers().get(label, {}).get(column, ())
+    if len(printed) > 1:
+        return " ".join(f"{part:.3f}".removeprefix("0") for part in printed)
+    return f"{printed[0]:g}" if printed else ""

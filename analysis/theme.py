@@ -1,35 +1,73 @@
-"""How all charts look: colors by batch size, fonts, sizes; writing them to files."""
+"""How all charts look and what they do under the mouse; writing them to files.
+
+All colors of marks have a contrast of 3 or more (WCAG) on white and on #16181d, so that
+one chart is for light and dark pages.
+"""
 
 import hashlib
 import io
 import json
 import math
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import altair as alt
 
 HUES = (
-    "#8c564b",  # 1
+    "#9a5238",  # 1
     "#2ca02c",  # 2
     "#17a2b8",  # 4
-    "#bcbd22",  # 8
-    "#e377c2",  # 16
+    "#a89000",  # 8
+    "#dd62b6",  # 16
     "#d62728",  # 32
-    "#ff7f0e",  # 64: orange, as in the article
-    "#7f7f7f",  # 128
+    "#ec6b00",  # 64: orange, as in the article
+    "#8f8f8f",  # 128
     "#1f77b4",  # 256: blue, as in the article
     "#0b7a4b",  # 512
-    "#7b4fb5",  # 1024: purple, as in the article
-    "#3b3b3b",  # 2048 and more
+    "#8552c4",  # 1024: purple, as in the article
+    "#666666",  # 2048 and more
 )
 """One color per power of two, so that a batch size has the same color in every
 figure."""
+
+NEUTRAL = "#7f7f7f"
+"""Of what belongs to no batch size, regime or setting."""
+
+BAD = "#d62728"
 
 DASHES = ([1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [1, 4], [12, 4])
 WIDTH, HEIGHT = 340, 230
 CROSS = "M-1,-1L1,1M1,-1L-1,1"
 """The mark of what diverged."""
+
+PICKED = "picked"
+FADED = 0.08
+"""Of their opacity marks keep so much while others are picked."""
+
+DARK: dict[str, Any] = {
+    "background": "transparent",
+    "view": {"stroke": "#4b5059"},
+    "axis": {
+        "domainColor": "#7d838d",
+        "gridColor": "#2d3138",
+        "labelColor": "#c9cdd3",
+        "tickColor": "#7d838d",
+        "titleColor": "#e4e6ea",
+    },
+    "header": {"labelColor": "#c9cdd3", "titleColor": "#e4e6ea"},
+    "legend": {"labelColor": "#c9cdd3", "titleColor": "#e4e6ea"},
+    "text": {"color": "#e4e6ea"},
+    "title": {"color": "#e4e6ea", "subtitleColor": "#c9cdd3"},
+}
+"""What a dark page merges over the `config` of a chart, key by key."""
+
+Panel = TypeVar("Panel", alt.Chart, alt.LayerChart | alt.FacetChart)
+
+# Altair refuses what is over 5000 rows, such as 24 labels of 300 epochs.
+alt.data_transformers.disable_max_rows()
 
 
 @alt.theme.register("raybs", enable=True)
@@ -95,24 +133,88 @@ def with_field(y: alt.Y, field: str) -> alt.Y:
     return changed
 
 
-def save(chart: alt.TopLevelMixin, folder: Path, name: str) -> None:
-    """Write a chart as HTML that needs no network, as PNG and as SVG.
+def explorable(
+    panels: Sequence[Panel],
+    legend: str | None,
+    axes: Sequence[Literal["x", "y"]] = ("x", "y"),
+) -> list[Panel]:
+    """Return panels that zoom, each along its `axes`; a legend picks for all of them.
 
-    Rendering takes seconds, so a chart that is there already, unchanged, is left alone.
+    A drag moves, the wheel with Ctrl (or a pinch) zooms, a double click goes back: the
+    wheel alone scrolls the page. A click on the legend picks, one with Shift picks one
+    more, one beside the panels brings all back. `legend` is the field that it shows,
+    if there is one.
+    """
+    shown = []
+    for number, panel in enumerate(panels):
+        zoom = alt.selection_interval(
+            name=f"zoom_{number}",
+            bind="scales",
+            encodings=list(axes),
+            zoom="wheel![event.ctrlKey]",
+        )
+        params = [zoom]
+        if legend and not number:  # once: what it picks is known to all panels
+            params.append(
+                alt.selection_point(name=PICKED, fields=[legend], bind="legend")
+            )
+        for layer in getattr(panel, "layer", [panel]):
+            if layer.mark.clip is alt.Undefined:
+                # Until it is zoomed, marks on its edge are whole.
+                x = layer.encoding.x.shorthand.partition(":")[0]
+                layer.mark.clip = alt.ExprRef(f"isValid({zoom.name}.{x})")
+        shown.append(panel.add_params(*params))
+    return shown
+
+
+def fading(opacity: float = 1.0) -> alt.OpacityValue:
+    """Return the opacity of marks that fade while a legend picks others."""
+    condition = {"param": PICKED, "value": opacity}
+    return alt.OpacityValue(FADED * opacity, condition=condition)
+
+
+def save(
+    chart: alt.TopLevelMixin,
+    folder: Path,
+    name: str,
+    kinds: Sequence[str] = ("html", "png", "svg"),
+) -> None:
+    """Write a chart as HTML that needs no network, as PNG, as SVG, or as PDF.
+
+    Rendering takes seconds, so a file that shows the chart already is left alone: each
+    ends with a comment that names what it shows.
     """
     spec = alt.__version__ + chart.to_json()
-    mark = f"<!-- {hashlib.sha256(spec.encode()).hexdigest()} -->\n"
-    html, png, svg = (folder / f"{name}.{kind}" for kind in ("html", "png", "svg"))
-    if png.is_file() and svg.is_file() and _end(html, len(mark)) == mark.encode():
-        return
-    for path in (html, png, svg):
-        path.unlink(missing_ok=True)  # it may be a link to what is not ours
-    chart.save(png, scale_factor=2)
-    chart.save(svg)
-    text = io.StringIO()
-    chart.save(text, format="html", inline=True, json_kwds={"cls": _InScript})
-    # The last one, since its mark speaks for all three.
-    html.write_text(text.getvalue() + mark, "utf-8")
+    digest = hashlib.sha256(spec.encode()).hexdigest().encode()
+    for kind in kinds:
+        path = folder / f"{name}.{kind}"
+        if digest not in _end(path, 2 * len(digest)):
+            content = _signed(_rendered(chart, kind), kind, digest)
+            path.unlink(missing_ok=True)  # it may be a link to what is not ours
+            path.write_bytes(content)
+
+
+def _rendered(chart: alt.TopLevelMixin, kind: str) -> bytes:
+    file: Any = io.BytesIO() if kind in ("png", "pdf") else io.StringIO()
+    options: dict[str, Any] = {
+        "html": {"inline": True, "json_kwds": {"cls": _InScript}},
+        "png": {"scale_factor": 2},
+    }
+    chart.save(file, kind, **options.get(kind, {}))  # type: ignore[arg-type]
+    content = file.getvalue()
+    return content if isinstance(content, bytes) else content.encode()
+
+
+def _signed(content: bytes, kind: str, digest: bytes) -> bytes:
+    """Return a file with `digest` as a comment at its end."""
+    if kind == "png":  # before the last chunk, which is empty
+        text = b"tEXtComment\0" + digest
+        chunk = struct.pack(">I", len(text) - 4) + text
+        chunk += struct.pack(">I", zlib.crc32(text))
+        return content[:-12] + chunk + content[-12:]
+    if kind == "pdf":
+        return content + b"\n%" + digest + b"\n"
+    return content + b"\n<!-- " + digest + b" -->\n"
 
 
 def _end(path: Path, size: int) -> bytes:

@@ -1,6 +1,7 @@
 """Planning, loading and charting many trials, and how many one driver drives.
 
 Run: python -m benchmarks.scale         (5 minutes)
+     python -m benchmarks.scale again   (the report alone; the rest as last time)
 """
 
 import json
@@ -17,7 +18,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from benchmarks.report import finish, machine, markdown
+from benchmarks.report import RESULTS, finish, machine, markdown
 from benchmarks.sweep import reports, write_tiny
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.data import describe
@@ -27,6 +28,7 @@ from raybs.store import open_store
 
 EPOCHS = 30
 NUM_TRIALS = (100, 1000, 10_000, 100_000)
+NUM_REPORTED = 2000
 
 
 @click.group(invoke_without_command=True)
@@ -44,8 +46,27 @@ def main(context: click.Context) -> None:
                 )
     for num in (100, 1000):
         rows.append({"what": "drive", "trials": num, **drive(num)})
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([*rows, reported()])
     finish("scale", frame, text(frame))
+
+
+@main.command()
+def again() -> None:
+    """Measure the report again, beside what was measured last of all else."""
+    last = pd.read_csv(RESULTS / "scale.csv")
+    new = pd.DataFrame([reported()])
+    frame = pd.concat([last[last["what"] != "report"], new], ignore_index=True)
+    finish("scale", frame, text(frame))
+
+
+def reported() -> dict[str, object]:
+    """Measure the report of NUM_REPORTED trials, and its size."""
+    with tempfile.TemporaryDirectory() as folder:
+        measured("write", NUM_REPORTED, folder)
+        found = measured("report", NUM_REPORTED, folder)
+        megabytes = (Path(folder) / "report.html").stat().st_size / 1e6
+    row = {"what": "report", "trials": NUM_REPORTED, "megabytes": megabytes}
+    return row | found
 
 
 @main.command()
@@ -173,6 +194,17 @@ def chart(num: int, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def report(num: int, folder: Path) -> float:
+    """Time the report from what is stored to a file, without its imports."""
+    from analysis.claims import load_claims
+    from analysis.report import render, write_report
+
+    store, claims = open_store(str(folder)), load_claims()
+    start = time.perf_counter()
+    write_report(folder / "report.html", render(store, claims))
+    return time.perf_counter() - start
+
+
 def drive(num: int) -> dict[str, float]:
     """Return what a stretch costs with nothing in it: the driver's part, on Ray."""
     with tempfile.TemporaryDirectory() as folder:
@@ -191,16 +223,20 @@ def text(frame: pd.DataFrame) -> str:
     shown["cell"] = [
         f"{row.seconds:.2f} s, {row.peak:.0f} MiB" for row in frame.itertuples()
     ]
-    shown = shown[shown["what"] != "drive"]
+    shown = shown[~shown["what"].isin(["drive", "report"])]
     table = shown.pivot(index="trials", columns="what", values="cell")
     drives = frame[frame["what"] == "drive"]
     rate = float((drives["trials"] / drives["seconds"]).min())
+    [page] = frame[frame["what"] == "report"].to_dict("records")
     return "\n\n".join(
         [
             f"Seconds, and peak memory of the process, for trials of {EPOCHS} epochs "
             f"(of 100,000 trials only epochs 0 and {EPOCHS} are measured).\n"
             f"{machine('pandas', 'pyarrow', 'ray')}.",
             markdown(table[["plan", "load", "chart"]].reset_index()),
+            f"The report of {page['trials']} trials, from rows to one HTML file of "
+            f"{page['megabytes']:.1f} MB: {page['seconds']:.1f} s, "
+            f"{page['peak']:.0f} MiB.",
             f"Of 1000 trivial stretches one driver and two workers on the same two "
             f"cores finish {rate:.0f} a second:\nthose that take less than a second "
             "share a trial of Tune. Long paths are cut into stretches of about "

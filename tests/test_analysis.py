@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from conftest import COSINES, Subset, check_fields, record, row
 
 import analysis
-from analysis import article, frames, tables
-from analysis.__main__ import main
+from analysis import frames, tables
+from analysis.__main__ import findings_command, main
 from analysis.figures import figures
+from analysis.show import draw_sweeps
 from analysis.theme import color_of, save
-from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.catalog import find_sweep
 from raybs.config import TrainSweep, label, with_seeds
 from raybs.paths import state_keys
@@ -178,7 +178,7 @@ def test_charts_have_axis_titles_with_units(written):
 
 
 def test_a_batch_size_has_one_color_everywhere():
-    assert color_of(64) == "#ff7f0e"
+    assert color_of(64) == "#ec6b00"
     assert color_of(100000) == color_of(2048)
     sizes = [2**k for k in range(12)]
     assert len({color_of(size) for size in sizes}) == 12
@@ -225,17 +225,27 @@ def test_only_complete_trials_are_averaged(written):
     }
 
 
-def test_every_number_of_the_article_belongs_to_a_config_of_a_sweep():
-    sweeps = [find_sweep(name)[2] for name in TRAINING_SWEEPS]
-    labels = {label(config) for sweep in sweeps for config in sweep.configs}
-    assert set(article.ARTICLE) <= labels
-
-
-def test_the_command_draws_files_that_need_no_network(written, tmp_path):
+def test_the_command_writes_figures_and_tables_of_the_kinds_asked_for(
+    written, tmp_path
+):
     arguments = ["one", "--results", written.uri, "--figures", str(tmp_path / "out")]
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, [*arguments, "--format=pdf", "--format=md"])
     assert result.exit_code == 0, result.output
-    assert "About one." in result.output
+    files = {path.name for path in (tmp_path / "out/one").iterdir()}
+    assert files >= {"curves.pdf", "distance.pdf", "table.md", "advice.md"}
+    assert {name.rpartition(".")[2] for name in files} == {"pdf", "md"}
+    said = (tmp_path / "out/findings.md").read_text()
+    assert said.startswith("Of the article's 13 findings: 13 not run.")
+    assert (tmp_path / "out/one/curves.pdf").read_bytes()[:4] == b"%PDF"
+    assert not (tmp_path / "out/report.html").exists()
+
+
+def test_the_end_of_a_sweep_draws_files_that_need_no_network(written, tmp_path):
+    runner = CliRunner()
+    with runner.isolation() as (output, *_):
+        draw_sweeps(written, ["one"], str(tmp_path / "out"))
+    said = output.getvalue().decode()
+    assert "About one." in said
     html = (tmp_path / "out/one/curves.html").read_text()
     assert not re.search(r"<script[^>]+src|<link[^>]+href=.http", html)
     assert (tmp_path / "out/one/curves.png").read_bytes()[1:4] == b"PNG"
@@ -279,7 +289,7 @@ def test_results_without_a_sweep_are_said_so(store):
 
 def test_an_unmeasured_sweep_gives_a_table_and_no_empty_chart(store, subset, tmp_path):
     record(store, "one", TrainSweep(configs=(subset.config((64, 0.1, 3)),)))
-    result = CliRunner().invoke(main, ["--results", store.uri])
+    result = CliRunner().invoke(main, ["--results", store.uri, "--format", "md"])
     assert result.exit_code == 0, result.output
     assert "nothing measured yet" in result.output
     assert [p.name for p in (Path(store.root) / "figures/one").iterdir()] == [
@@ -309,7 +319,10 @@ def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
         assert "24 of 50 configs" in spec["title"]["text"]
     output = (
         CliRunner()
-        .invoke(main, ["many", "--results", store.uri, "--figures", str(tmp_path)])
+        .invoke(
+            main,
+            ["many", "--results", store.uri, "--figures", str(tmp_path), "--format=md"],
+        )
         .output
     )
     assert "and 10 more configs in table.md" in output
@@ -328,3 +341,57 @@ def test_too_many_seeds_are_drawn_as_means_and_intervals_alone(store, subset):
         spec = chart.to_dict()
         assert "faint" not in spec["title"]["subtitle"]
         assert sum(len(data) for data in spec["datasets"].values()) < 1000
+
+
+CLAIMS = """
+[[claim]]
+sentence = "It is accurate."
+sweep = "one"
+metric = "final_test_accuracy"
+seeds = 2
+reproduced = true
+contrasts = [{ of = "%s", %s }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("bound", "verdict", "status"),
+    [("above = 1", "supported", 0), ("below = 10", "contradicted", 1)],
+)
+def test_findings_are_printed_and_a_lost_one_is_exit_1(
+    store, subset, tmp_path, bound, verdict, status
+):
+    sweep = with_seeds(TrainSweep(configs=(subset.config((64, 0.1, 3)),)), [0, 1])
+    record(store, "one", sweep)
+    for config, accuracy in zip(sweep.configs, (0.90, 0.91), strict=True):
+        store.write_rows([row(state_keys(config, "f")[3], 3, accuracy)])
+    (tmp_path / "mine.toml").write_text(CLAIMS % (GOOD, bound))
+    result = CliRunner().invoke(
+        findings_command, [store.uri, "--claims", str(tmp_path / "mine.toml")]
+    )
+    assert result.exit_code == status, result.output
+    assert "Of the article's 13 findings: 13 not run." in result.output
+    assert verdict in result.output
+    assert ("No longer supported: It is accurate." in result.output) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "No such file"), ("[[claim]]\nsweep = 'one'", "claim 1 sentence: Field")],
+)
+def test_claims_that_cannot_be_read_are_exit_2(written, tmp_path, text, words):
+    path = tmp_path / "mine.toml"
+    if text:
+        path.write_text(text)
+    for command, place in ((main, ["--results"]), (findings_command, [])):
+        result = CliRunner().invoke(
+            command, [*place, written.uri, "--claims", str(path)]
+        )
+        assert result.exit_code == 2
+        assert words in result.output
+
+
+def test_findings_of_no_sweep_are_exit_2(store):
+    result = CliRunner().invoke(findings_command, [store.uri])
+    assert result.exit_code == 2
+    assert "holds no sweep yet" in result.output

@@ -46,7 +46,9 @@ def write(tmp_path, monkeypatch, subset: Subset):
 def undrawn(request, monkeypatch):
     """Rendering takes seconds: only where charts are looked for."""
     if "drawing" not in request.keywords:
-        monkeypatch.setattr("analysis.theme.save", lambda chart, folder, name: None)
+        monkeypatch.setattr(
+            "analysis.theme.save", lambda chart, folder, name, kinds: None
+        )
 
 
 def call(*arguments, status=0, command=main):

@@ -135,7 +135,8 @@ def read_all(store):
     for key in store.state_files():
         store.read_state(key)
     prune(store, dry_run=True)
-    assert command("sound", "--results", store.uri).exit_code == 0
+    kinds = ("--format", "html", "--format", "md")
+    assert command("sound", "--results", store.uri, *kinds).exit_code == 0
     plan = command("recovery", "--plan", "--results", store.uri, of=sweep_command)
     assert plan.exit_code == 0
     return loaded
@@ -363,7 +364,8 @@ def test_names_are_only_text_in_tables(stranger, tmp_path):
     dataset = "<b>|[x](y)\\"
     config, prints = asdict(CONFIG) | {"dataset": dataset}, {dataset: "f"}
     record(stranger, "text", SWEEP, configs=[config], fingerprints=prints)
-    command("text", "--results", stranger.uri, "--figures", str(tmp_path))
+    figures = ("--figures", str(tmp_path), "--format", "md")
+    command("text", "--results", stranger.uri, *figures)
     table = (tmp_path / "text/table.md").read_text("utf-8")
     assert r"\<b>\|\[x](y)\\," in table
 
@@ -516,7 +518,8 @@ def test_rows_of_any_number_are_drawn(stranger):
             stranger.write_rows([row(key, k, 0.5, **dict.fromkeys(names, value))])
     read_all(stranger)
     names = [f"number{seed}" for seed in range(1, 4)]
-    assert command(*names, "--results", stranger.uri).exit_code == 0
+    result = command(*names, "--results", stranger.uri)
+    assert result.exit_code == 0, result.output
 
 
 def test_a_file_that_is_a_link_is_set_aside_itself(stranger, victim, caplog):
@@ -534,7 +537,7 @@ def test_charts_are_not_drawn_through_a_link(stranger, victim, place):
     link = Path(stranger.root) / place
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(victim)
-    result = command("sound", "--results", stranger.uri)
+    result = command("sound", "--results", stranger.uri, "--format", "png")
     assert (result.exit_code, "--figures" in result.output) == (2, True)
 
 

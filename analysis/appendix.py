@@ -1,0 +1,195 @@
+"""What the report's appendix lists: every trial and cell, and where they ran."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.draws import Draws
+from analysis.frames import Frames, only
+from analysis.rerun import cell_command, trial_command
+from raybs.config import TrainSweep, label
+from raybs.draws import GradientSweep
+from raybs.records import Sweep
+
+WORKER = {"device": "device", "num_threads": "threads", "torch_version": "torch"}
+"""Where rows come from: column, and what tables call it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the results hold of the sweeps that are shown.
+
+    `statuses` counts trials by what became of them, `seconds` is the time of training
+    and measuring of all rows, each counted once; `workers` are where rows and draws are
+    from, in words.
+    """
+
+    num_trials: int
+    num_seeds: int
+    num_draws: int
+    statuses: Mapping[str, int]
+    seconds: float
+    workers: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """All of it, in words."""
+        held = []
+        if self.num_trials:
+            counts = ", ".join(f"{n:,} {word}" for word, n in self.statuses.items())
+            held.append(
+                f"{_plural(self.num_trials, 'trial')} ({counts}) of "
+                f"{_plural(self.num_seeds, 'seed')}"
+            )
+        if self.num_draws:
+            held.append(f"{_plural(self.num_draws, 'draw')} of gradients")
+        if not held:
+            return "These results hold no trials and no draws yet."
+        said = f"These results hold {' and '.join(held)}"
+        if self.workers:
+            said += f", from {'; '.join(self.workers)}"
+        if self.seconds:
+            said += f"; their trials took {duration(self.seconds)} of a worker's time"
+        return f"{said}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """All trials, or cells, of a sweep: rows of text; the last is a command."""
+
+    sweep: str
+    title: str
+    what: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def facts(
+    sweeps: Mapping[str, Sweep], training: Frames, draws: Mapping[str, Draws]
+) -> Facts:
+    """Count what the results hold of `sweeps`; a trial that several ask for once."""
+    mine = training.trials["sweep"].isin(list(sweeps))
+    trials = training.trials[mine].drop_duplicates("trial")
+    history = training.history[training.history["sweep"].isin(list(sweeps))]
+    drawn = [draws[name].draws for name in sweeps if name in draws]
+    workers = pd.concat([frame[[*WORKER]] for frame in (history, *drawn)])
+    kinds = workers.dropna().drop_duplicates().to_dict("records")
+    return Facts(
+        num_trials=len(trials),
+        num_seeds=trials["seed"].nunique(),
+        num_draws=sum(len(frame) for frame in drawn),
+        statuses={str(k): int(n) for k, n in trials["status"].value_counts().items()},
+        seconds=float(history.drop_duplicates("state_key")["seconds"].sum()),
+        workers=tuple(sorted({_worker(kind) for kind in kinds})),
+    )
+
+
+def listings(
+    sweeps: Mapping[str, Sweep], training: Frames, draws: Mapping[str, Draws]
+) -> Iterator[Listing]:
+    """Yield every trial and every cell, sweep by sweep."""
+    for name, sweep in sweeps.items():
+        if isinstance(sweep, GradientSweep):
+            yield _of_cells(draws[name], sweep)
+        else:
+            yield _of_trials(name, only(training, name).trials, sweep)
+
+
+def _of_trials(name: str, trials: pd.DataFrame, sweep: TrainSweep) -> Listing:
+    configs = {(label(config), config.seed): config for config in sweep.configs}
+    rows = []
+    for trial in trials.to_dict("records"):
+        config = configs.get((trial["label"], trial["seed"]))
+        accuracy = trial["final_test_accuracy"]
+        rows.append(
+            (
+                trial["label"],
+                str(trial["seed"]),
+                _status(trial),
+                f"{_number(trial['final_epoch'])} of {trial['num_epochs']}",
+                "-" if math.isnan(accuracy) else f"{100 * accuracy:.2f}",
+                f"{trial['seconds']:,.0f}",
+                *(_number(trial[column]) for column in WORKER),
+                trial_command(config, sweep) if config else "-",
+            )
+        )
+    head = ("config", "seed", "status", "epochs", "test accuracy (%)", "seconds")
+    return Listing(
+        sweep=name,
+        title=str(trials["title"].iloc[0]),
+        what="trial",
+        columns=(*head, *WORKER.values(), "again"),
+        rows=tuple(rows),
+    )
+
+
+def _of_cells(found: Draws, sweep: GradientSweep) -> Listing:
+    groups = dict(iter(found.draws.groupby(["regime", "batch_size"], sort=False)))
+    rows = []
+    for cell in found.cells.to_dict("records"):
+        key = (cell["regime"], cell["batch_size"])
+        drawn = groups.get(key)
+        workers = [
+            "-" if drawn is None else ", ".join(map(_number, drawn[column].unique()))
+            for column in WORKER
+        ]
+        rows.append(
+            (
+                str(key[0]),
+                str(key[1]),
+                _cell_status(cell),
+                f"{cell['stored']} of {cell['asked']}",
+                str(cell["diverged"]),
+                *workers,
+                cell_command(str(key[0]), int(key[1]), sweep),
+            )
+        )
+    head = ("regime", "batch size", "status", "draws", "diverged")
+    return Listing(
+        sweep=found.name,
+        title=found.title,
+        what="cell",
+        columns=(*head, *WORKER.values(), "again"),
+        rows=tuple(rows),
+    )
+
+
+def _status(trial: Mapping[Any, Any]) -> str:
+    said = str(trial["status"])
+    return f"{said}: {trial['message']}" if said == "failed" else said
+
+
+def _cell_status(cell: Mapping[Any, Any]) -> str:
+    if cell["stored"] >= cell["asked"]:
+        return "complete"
+    return f"failed: {cell['message']}" if cell["message"] else "unfinished"
+
+
+def _worker(kind: Mapping[Any, Any]) -> str:
+    threads = _number(kind["num_threads"])
+    return (
+        f"{kind['device']}, {threads} thread{'' if threads == '1' else 's'} a worker, "
+        f"torch {kind['torch_version']}"
+    )
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Say how long that is."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _number(value: Any) -> str:
+    """Write a whole number, or a text; a dash where there is none."""
+    if isinstance(value, str):
+        return value
+    return "-" if value is None or value != value else str(int(value))

@@ -1,0 +1,269 @@
+"""What the contrasts of claims come to, one value per seed or per sample set."""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims import Claim, Contrast
+from analysis.draws import ARTICLES_NORM, Array, Draws, load_draws
+from analysis.frames import Frames, load
+from raybs.draws import GradientSweep
+from raybs.records import Sweep, record_from_json
+from raybs.schemas import DRAW_COLUMNS
+from raybs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One value per seed or sample set; `missing` says why there is none.
+
+    `num_diverged`: of what is compared. `num_without`: of these, left out, since they
+    have no such number; a diverged trial's accuracy counts as 0.
+    """
+
+    values: Array
+    num_diverged: int = 0
+    num_without: int = 0
+    missing: str = ""
+
+
+def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
+    """Return the sweeps `names` as recorded, all if there are no names.
+
+    Raises:
+        ValueError: The results hold no sweep, or no such one.
+    """
+    records = store.read_records("sweeps", record_from_json)
+    if not records:
+        raise ValueError(
+            f"{store.uri!r} holds no sweep yet: python -m raybs.sweep NAME"
+        )
+    for name in names:
+        if name not in records:
+            raise ValueError(
+                f"No sweep '{name}' in these results, only "
+                f"{', '.join(sorted(records))}; run it: python -m raybs.sweep {name}"
+            )
+    return {name: records[name][0] for name in names or sorted(records)}
+
+
+def read_evidence(store: Store) -> tuple[Frames, dict[str, Draws]]:
+    """Return all trials, and the draws of all gradient sweeps by name.
+
+    Raises:
+        ValueError: The results hold no sweep.
+    """
+    draws = {
+        name: load_draws(store, name)
+        for name, sweep in find_sweeps(store).items()
+        if isinstance(sweep, GradientSweep)
+    }
+    return load(store), draws
+
+
+def gather(
+    claim: Claim, training: Frames | None, draws: Mapping[str, Draws]
+) -> list[Evidence]:
+    """Return the evidence on every contrast of `claim`.
+
+    Trials are found by their labels, whichever sweep asked for them: equal configs are
+    trained once. Those that stop at a goal are left out.
+    """
+    try:
+        if claim.unit == "seeds":
+            trials = _trials(claim, training)
+            # Of the article's configs, one is not another misspelt.
+            known = list(trials["label"].unique()) if claim.kind == "own" else []
+            return [_of_trials(c, trials, known) for c in claim.contrasts]
+        found = draws.get(claim.sweep)
+        if found is None:
+            raise LookupError(f"the sweep {claim.sweep!r} is not in these results")
+    except LookupError as error:
+        return [_none(str(error.args[0]))] * len(claim.contrasts)
+    return [_of_draws(contrast, found) for contrast in claim.contrasts]
+
+
+def _trials(claim: Claim, training: Frames | None) -> pd.DataFrame:
+    """Return the trials that claims are about, one per label and seed, with metrics."""
+    if training is None or training.trials.empty:
+        raise LookupError("no trial is in these results")
+    trials = training.trials[training.trials["until"] == ""]
+    ours = (trials["sweep"] == claim.sweep).to_numpy()
+    order = np.argsort(~ours, kind="stable")
+    return trials.iloc[order].drop_duplicates(["label", "seed"])
+
+
+def with_growth(training: Frames) -> Frames:
+    """Add metrics to the trials that take their history.
+
+    initial_weight_norm; weight_norm_growth, the final norm over it; and
+    distance_over_halfway: the final weight distance over that after half of the
+    epochs, 2 at a constant rate.
+    """
+    history, trials = training.history, training.trials
+    start = history[history["epoch"] == 0]
+    norms = start.drop_duplicates("trial").set_index("trial")["weight_norm"]
+    half = history[2 * history["epoch"] == history["num_epochs"]]
+    distances = half.drop_duplicates("trial").set_index("trial")["weight_distance"]
+    initial = trials["trial"].map(norms).astype(float)
+    halfway = trials["trial"].map(distances).astype(float)
+    return Frames(
+        trials=trials.assign(
+            initial_weight_norm=initial,
+            weight_norm_growth=trials["final_weight_norm"] / initial,
+            distance_over_halfway=trials["final_weight_distance"] / halfway,
+        ),
+        history=history,
+    )
+
+
+def _of_trials(contrast: Contrast, trials: pd.DataFrame, known: list[str]) -> Evidence:
+    try:
+        found = [_by_seed(name, contrast, trials, known) for name in contrast.configs]
+    except LookupError as error:
+        return _none(str(error.args[0]))
+    seeds = found[0].index
+    for other in found[1:]:
+        seeds = seeds.intersection(other.index)
+    if seeds.empty:
+        return _none("no seed has trials of both that have ended")
+    pairs = [values.loc[seeds].to_numpy(float) for values in found]
+    values = pairs[0]
+    if contrast.minus:
+        values = pairs[0] - pairs[1]
+    elif contrast.over:
+        values = pairs[0] / np.where(pairs[1] == 0, np.nan, pairs[1])
+    gone = trials[trials["label"].isin(contrast.configs) & trials["seed"].isin(seeds)]
+    num_diverged = int((gone["status"] == "diverged").sum())
+    sound = np.isfinite(values)
+    return Evidence(
+        values=values[sound],
+        num_diverged=num_diverged,
+        num_without=int((~sound).sum()),
+        missing="" if sound.any() else "none of its trials has such a number",
+    )
+
+
+def _by_seed(
+    label: str, contrast: Contrast, trials: pd.DataFrame, known: list[str]
+) -> Any:
+    """Return a metric of the trials of `label` that have ended, by seed.
+
+    Raises:
+        LookupError: There are none, in words.
+    """
+    metric = contrast.metric
+    if metric not in trials or not _is_number(trials[metric]):
+        others = [str(n) for n in trials if _is_number(trials[n])]
+        raise LookupError(f"trials have no number {metric!r}{_hint(metric, others)}")
+    asked = trials[trials["label"] == label]
+    if asked.empty:
+        raise LookupError(
+            f"no sweep in these results has the config {label!r}{_hint(label, known)}"
+        )
+    ended = asked[asked["status"].isin(["complete", "diverged"])]
+    if ended.empty:
+        raise LookupError(f"no trial of {label!r} has ended yet")
+    values = ended.set_index("seed")[metric]
+    if contrast.layer is not None or values.map(np.ndim).any():
+        values = values.map(lambda layers: _layer(layers, contrast))
+    values = values.astype(float)
+    if metric.endswith("accuracy"):
+        # As wrong as can be: a config is not better for the seeds that it lost.
+        values = 100 * values.where(ended.set_index("seed")["status"] == "complete", 0)
+    return values
+
+
+def _is_number(values: "pd.Series[Any]") -> bool:
+    """Tell whether a column holds numbers, or lists of them."""
+    held = values.dropna()
+    return pd.api.types.is_numeric_dtype(values) or bool(
+        len(held) and held.map(lambda value: isinstance(value, list | np.ndarray)).all()
+    )
+
+
+def _layer(layers: Any, contrast: Contrast) -> float:
+    """Return the number of one layer; NaN of a trial that has none.
+
+    Raises:
+        LookupError: There is no such layer, or none was named.
+    """
+    if np.ndim(layers) == 0:
+        if layers == layers:
+            raise LookupError(f"{contrast.metric!r} has no layers; leave layer out")
+        return math.nan
+    if contrast.layer is None:
+        raise LookupError(f"{contrast.metric!r} has a number per layer: give layer")
+    if contrast.layer > len(layers):
+        raise LookupError(f"there are {len(layers)} layers, not {contrast.layer}")
+    return float(layers[contrast.layer - 1])
+
+
+def _of_draws(contrast: Contrast, found: Draws) -> Evidence:
+    draws = found.draws[found.draws["independent"].astype(bool)]
+    regimes = [contrast.regime, contrast.minus_regime or contrast.regime]
+    sizes = [int(name) for name in contrast.configs]
+    if contrast.minus_regime:
+        cells = [(regimes[0], sizes[0]), (regimes[1], sizes[0])]
+    else:
+        cells = [(contrast.regime, size) for size in sizes]
+    try:
+        held = [_by_set(cell, contrast.metric, draws) for cell in cells]
+    except LookupError as error:
+        return _none(str(error.args[0]))
+    together = pd.concat(held, axis=1, join="inner").to_numpy(float)
+    asked = [
+        draws[(draws["regime"] == regime) & (draws["batch_size"] == size)]
+        for regime, size in cells
+    ]
+    num_diverged = sum(int((cell["status"] == "diverged").sum()) for cell in asked)
+    if not len(together):
+        return _none("no sample set was drawn under both")
+    if contrast.power_of:
+        logs = np.log(np.array(sizes, float))
+        centered = logs - logs.mean()
+        values = np.log(together) @ centered / (centered @ centered)
+    else:
+        values = together[:, 0]
+        if len(cells) > 1:
+            values = values - together[:, 1]
+    return Evidence(values=values, num_diverged=num_diverged, num_without=num_diverged)
+
+
+def _by_set(cell: tuple[str, int], metric: str, draws: pd.DataFrame) -> Any:
+    """Return a metric of the complete draws of a cell, by sample set.
+
+    relative_spread is how far the norm is from the cell's median, over that median:
+    what Brown and Forsythe (1974) compare.
+
+    Raises:
+        LookupError: There are none, in words.
+    """
+    regime, size = cell
+    columns: dict[str, Callable[[Any], Any]] = {
+        name: lambda values: values for name in DRAW_COLUMNS
+    }
+    columns["relative_spread"] = lambda norms: (norms / norms.median() - 1).abs()
+    if metric not in columns:
+        hint = _hint(metric, list(columns))
+        raise LookupError(f"draws have no number {metric!r}{hint}")
+    mine = draws[(draws["regime"] == regime) & (draws["batch_size"] == size)]
+    mine = mine[mine["status"] == "complete"]
+    if mine.empty:
+        raise LookupError(f"no draw at batch size {size}, regime {regime!r}, is stored")
+    column = ARTICLES_NORM if metric == "relative_spread" else metric
+    return columns[metric](mine.set_index("sample_set")[column].astype(float))
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _none(why: str) -> Evidence:
+    return Evidence(values=np.array([]), missing=why)

@@ -1,0 +1,237 @@
+"""The report: the article beside our runs, as one HTML file that needs no network."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis import frames
+from analysis.appendix import Facts, Listing, facts, listings
+from analysis.blocks import Block, of_draws, of_trials
+from analysis.claims import Claim, Claims, Section
+from analysis.draws import Draws, load_draws
+from analysis.embed import Datasets
+from analysis.findings import Verdict, judge
+from analysis.rerun import sweep_command
+from analysis.sentences import command
+from analysis.show import tally
+from raybs.draws import GradientSweep
+from raybs.records import Sweep, record_from_json
+from raybs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A verdict, and the anchor under which it stands."""
+
+    key: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A section of the article, or another sweep; `block` is None if it was not run.
+
+    `command` runs it, or goes on with it.
+    """
+
+    key: str
+    heading: str
+    sweep: str
+    says: str = ""
+    protocol: str = ""
+    block: Block | None = None
+    command: str = ""
+    judged: tuple[Judged, ...] = ()
+    numbers: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that the page says; `unplaced` are claims about no sweep that it shows."""
+
+    tally: str
+    findings: tuple[Judged, ...]
+    sections: tuple[Part, ...]
+    others: tuple[Part, ...]
+    unplaced: Part
+    facts: Facts
+    listings: tuple[Listing, ...]
+    datasets: Datasets = field(repr=False)
+
+
+def render(
+    store: Store,
+    claims: Claims,
+    *,
+    names: Sequence[str] = (),
+    follow: float | None = None,
+) -> str:
+    """Return the report of a results folder as HTML.
+
+    Of the sweeps `names` alone, if there are any. With `follow` an open page looks
+    after so many seconds whether its file has been written again, and shows that.
+
+    Raises:
+        ValueError: The results hold no such sweep.
+    """
+    from analysis.page import page
+
+    return page(assemble(store, claims, names=names), follow=follow)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Replace the file `path`, at once; a link in its place is not followed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with beside.open("xb") as file:
+            file.write(text.encode("utf-8", "replace"))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Report:
+    """Return what the report of `render` says.
+
+    Raises:
+        ValueError: The results hold no such sweep.
+    """
+    sweeps = _sweeps(store, names)
+    training = frames.load(store)
+    draws = {
+        name: load_draws(store, name)
+        for name, sweep in _sweeps(store, ()).items()
+        if isinstance(sweep, GradientSweep)
+    }
+    verdicts = judge(claims, training, draws)
+    shown = [v for v in verdicts if not names or v.claim.sweep in names]
+    judged = [Judged(key=_key(v.claim, i), verdict=v) for i, v in enumerate(shown)]
+    datasets: Datasets = {}
+    sections = [
+        _section(part, sweeps, training, draws, judged, datasets)
+        for part in claims.sections
+        if not names or part.sweep in names
+    ]
+    placed = {section.sweep for section in claims.sections}
+    others = [
+        _other(name, sweep, training, draws, judged, datasets)
+        for name, sweep in sweeps.items()
+        if name not in placed
+    ]
+    known = {part.sweep for part in (*sections, *others)}
+    left = [j for j in judged if j.verdict.claim.sweep not in known]
+    return Report(
+        tally=tally(shown),
+        findings=_of_kind(judged, "finding"),
+        sections=tuple(sections),
+        others=tuple(others),
+        unplaced=Part(
+            key="claims",
+            heading="Other claims",
+            sweep="",
+            judged=_sentences(left),
+            numbers=_numbers(left),
+        ),
+        facts=facts(sweeps, training, draws),
+        listings=tuple(listings(sweeps, training, draws)),
+        datasets=datasets,
+    )
+
+
+def _sweeps(store: Store, names: Sequence[str]) -> dict[str, Sweep]:
+    """Return what sweeps were last asked for: `names`, or all.
+
+    Raises:
+        ValueError: There is no such sweep.
+    """
+    records = store.read_records("sweeps", record_from_json)
+    for name in names:
+        if name not in records:
+            raise ValueError(
+                f"No sweep '{name}' in these results, only "
+                f"{', '.join(sorted(records)) or 'none'}; run it: "
+                f"python -m raybs.sweep {name}"
+            )
+    return {name: records[name][0] for name in names or sorted(records)}
+
+
+def _section(
+    section: Section,
+    sweeps: Mapping[str, Sweep],
+    training: frames.Frames,
+    draws: Mapping[str, Draws],
+    judged: Sequence[Judged],
+    datasets: Datasets,
+) -> Part:
+    """Return a section of the article, whether its sweep was run or not."""
+    name, sweep = section.sweep, sweeps.get(section.sweep)
+    mine = [j for j in judged if j.verdict.claim.sweep == name]
+    block, line = None, _command(name, mine)
+    if isinstance(sweep, GradientSweep):
+        block = of_draws(draws[name], datasets, only=section.figures)
+    elif sweep is not None:
+        found = frames.only(training, name)
+        block = of_trials(found, datasets, only=section.figures)
+    if sweep is not None:
+        line = sweep_command(name, sweep)
+    return Part(
+        key=f"section-{name}",
+        heading=section.title,
+        sweep=name,
+        says=section.says,
+        protocol=section.protocol,
+        block=block,
+        command=line,
+        judged=_sentences(mine),
+        numbers=_numbers(mine),
+    )
+
+
+def _other(
+    name: str,
+    sweep: Sweep,
+    training: frames.Frames,
+    draws: Mapping[str, Draws],
+    judged: Sequence[Judged],
+    datasets: Datasets,
+) -> Part:
+    """Return a sweep of the reader's own, with advice on it."""
+    mine = [j for j in judged if j.verdict.claim.sweep == name]
+    if isinstance(sweep, GradientSweep):
+        block = of_draws(draws[name], datasets)
+    else:
+        block = of_trials(frames.only(training, name), datasets, advised=True)
+    return Part(
+        key=f"sweep-{name}",
+        heading=name,
+        sweep=name,
+        block=block,
+        judged=_sentences(mine),
+        numbers=_numbers(mine),
+    )
+
+
+def _command(name: str, judged: Sequence[Judged]) -> str:
+    """Return what runs a section's sweep, with the seeds that its claims take."""
+    claims = [j.verdict.claim for j in judged]
+    if not claims:
+        return f"python -m raybs.sweep {name}"
+    return command(max(claims, key=lambda claim: claim.num_needed))
+
+
+def _key(claim: Claim, number: int) -> str:
+    return f"finding-{claim.finding}" if claim.finding else f"claim-{number}"
+
+
+def _of_kind(judged: Iterable[Judged], kind: str) -> tuple[Judged, ...]:
+    return tuple(j for j in judged if j.verdict.claim.kind == kind)
+
+
+def _sentences(judged: Iterable[Judged]) -> tuple[Judged, ...]:
+    return tuple(j for j in judged if not j.verdict.claim.printed)
+
+
+def _numbers(judged: Iterable[Judged]) -> tuple[Verdict, ...]:
+    return tuple(j.verdict for j in judged if j.verdict.claim.printed)

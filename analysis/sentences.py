@@ -1,0 +1,173 @@
+"""Verdicts on claims in plain English."""
+
+import math
+from collections.abc import Mapping
+
+from analysis.claims import Claim, Contrast
+from analysis.findings import MAX_NEEDED, Result, Verdict
+
+QUANTITIES: Mapping[str, tuple[str, str]] = {
+    "final_test_accuracy": ("test accuracy", ".2f"),
+    "final_train_accuracy": ("train accuracy", ".2f"),
+    "final_weight_distance": ("weight distance W", ".3g"),
+    "final_bias_distance": ("bias distance B", ".3g"),
+    "final_weight_norm": ("weight norm", ".4g"),
+    "initial_weight_norm": ("weight norm before training", ".4g"),
+    "weight_norm_growth": ("weight norm, over that before training,", ".3f"),
+    "final_cosine_to_init": ("cosine to init", ".3f"),
+    "distance_over_halfway": ("weight distance, over that half-way,", ".3f"),
+    "sample_weighted_norm": ("norm |sum n g|", ".4g"),
+    "relative_spread": ("relative spread of the norm", ".3g"),
+    "largest_entry": ("largest entry", ".3g"),
+}
+"""What sentences call a metric, and how its numbers are written."""
+
+
+def describe(contrast: Contrast) -> str:
+    """Say what a contrast is about: "test accuracy of A less that of B"."""
+    name = quantity(contrast)
+    if contrast.regime:
+        if contrast.power_of:
+            return (
+                f"{contrast.regime}: exponent of the {name} as a power of the batch "
+                f"size, {contrast.power_of[0]} to {contrast.power_of[-1]}"
+            )
+        said = f"{contrast.regime}: {name} at batch size {contrast.of}"
+        if contrast.minus_regime:
+            return f"{said}, less that in the regime {contrast.minus_regime}"
+        return said + (f" less that at {contrast.minus}" if contrast.minus else "")
+    said = f"{name} of {contrast.of}"
+    if contrast.minus:
+        return f"{said} less that of {contrast.minus}"
+    return said + (f" over that of {contrast.over}" if contrast.over else "")
+
+
+def quantity(contrast: Contrast) -> str:
+    """Name a contrast's metric, and its layer."""
+    name = QUANTITIES.get(contrast.metric, (_plain(contrast.metric), ""))[0]
+    return name + (f" of layer {contrast.layer}" if contrast.layer else "")
+
+
+def bounds(contrast: Contrast) -> str:
+    """Say what is claimed of a contrast: "above 0", "between -0.5 and 0.5"."""
+    low, high = (f"{bound:.4g}" for bound in (contrast.low, contrast.high))
+    if math.isinf(contrast.high):
+        return f"above {low}"
+    if math.isinf(contrast.low):
+        return f"below {high}"
+    return f"between {low} and {high}"
+
+
+def measured(result: Result) -> str:
+    """Write the mean of a contrast with its interval: "+0.71 points (0.6 to 0.8)"."""
+    contrast = result.contrast
+    form = QUANTITIES.get(contrast.metric, ("", ".4g"))[1]
+    if contrast.power_of or contrast.over:
+        form = ".3f"
+    unit = ""
+    if contrast.metric.endswith("accuracy") and not contrast.over:
+        unit = " points" if contrast.minus else " %"
+    sign = "+" if contrast.minus or contrast.minus_regime else ""
+    text = f"{result.mean:{sign}{form}}{unit}"
+    if math.isnan(result.lower):
+        return text
+    return f"{text} ({result.lower:{form}} to {result.upper:{form}})"
+
+
+def sentence(verdict: Verdict) -> str:
+    """Say what a claim came to, by the contrast that decides."""
+    claim, results = verdict.claim, verdict.results
+    if verdict.verdict == "not run":
+        return _not_run(claim, results)
+    if verdict.verdict == "supported":
+        result = max(results, key=lambda result: result.p_for)
+        return f"{_fact(result)}{_others(results)}, over {_units(claim, results)}."
+    if verdict.verdict == "contradicted":
+        result = min(results, key=lambda result: result.p_against)
+        return (
+            f"{_fact(result)}, not {bounds(result.contrast)}, over "
+            f"{_units(claim, results)}.{_some_hold(results)}"
+        )
+    return _inconclusive(claim, results)
+
+
+def _not_run(claim: Claim, results: tuple[Result, ...]) -> str:
+    missing = list(dict.fromkeys(r.missing for r in results if r.missing))
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return f"Not run: {missing[0]}{more}; {command(claim)}"
+
+
+def command(claim: Claim) -> str:
+    """Return the command that gives a claim what it needs."""
+    seeds = f" --seeds {claim.num_needed}" if claim.unit == "seeds" else ""
+    return f"python -m raybs.sweep {claim.sweep}{seeds}"
+
+
+def _inconclusive(claim: Claim, results: tuple[Result, ...]) -> str:
+    result = max(results, key=lambda result: (result.p_for, result.needed or 0))
+    alone = [r for r in results if r.num == 1]
+    few = [r for r in results if r.num < claim.num_needed]
+    without = [r for r in results if r.num_without]
+    if without:
+        result = without[0]
+        lost = f"{result.num_without} diverged and {_have(result.num_without)} no such"
+        return (
+            f"{_fact(result)}, where there is one: {lost} number, so that nothing can "
+            "be said of all."
+        )
+    if alone:
+        result = alone[0]
+        within = "as claimed" if result.is_within else f"not {bounds(result.contrast)}"
+        return (
+            f"One seed: {describe(result.contrast)} is {measured(result)}, {within}. "
+            "How far another seed may lie from it, one cannot show; "
+            f"it takes {claim.num_needed}: {command(claim)}"
+        )
+    if few:
+        result = few[0]
+        return (
+            f"{_fact(result)}, over {result.num} of the {claim.num_needed} "
+            f"{claim.unit} that it takes: {command(claim)}"
+        )
+    told = max((r.needed or 0 for r in results), default=0)
+    most = MAX_NEEDED * claim.num_needed
+    number = f"more than {most:,}" if told >= most else f"about {told:,}"
+    return (
+        f"{_fact(result)}: over {_units(claim, results)} that is neither surely "
+        f"{bounds(result.contrast)} nor surely not; {number} {claim.unit} would tell."
+    )
+
+
+def _fact(result: Result) -> str:
+    what = describe(result.contrast)
+    return f"{what[:1].upper()}{what[1:]} is {measured(result)}"
+
+
+def _others(results: tuple[Result, ...]) -> str:
+    num = len(results) - 1
+    if not num:
+        return ""
+    if num == 1:
+        return "; the other contrast is clearer"
+    return f"; the {num} other contrasts are clearer"
+
+
+def _some_hold(results: tuple[Result, ...]) -> str:
+    if len(results) == 1:
+        return ""
+    num = sum(result.is_within for result in results)
+    return f" {num} of the {len(results)} contrasts lie where they should."
+
+
+def _units(claim: Claim, results: tuple[Result, ...]) -> str:
+    few, many = min(r.num for r in results), max(r.num for r in results)
+    count = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    return f"{count} {claim.unit}"
+
+
+def _have(num: int) -> str:
+    return "has" if num == 1 else "have"
+
+
+def _plain(metric: str) -> str:
+    return metric.removeprefix("final_").replace("_", " ")

@@ -1,0 +1,157 @@
+"""How often verdicts are wrong: claims judged on trials of which the truth is known.
+
+Run: python -m benchmarks.verdicts         (10 minutes)
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+import numpy as np
+import pandas as pd
+
+from analysis.claims import Claim, Claims, Contrast
+from analysis.findings import judge
+from analysis.frames import Frames
+from benchmarks.report import finish, machine, markdown
+
+NUM_SEEDS = 5
+DEVIATION = 0.1
+"""Of the test accuracy over seeds, in points; half of its variance is the seed's, which
+all configs of a seed share."""
+
+
+def trials(means: Sequence[float], num_seeds: int, rng: np.random.Generator) -> Frames:
+    """Return finished trials: config "c0" has the mean accuracy `means[0]`, and so on.
+
+    Accuracies are counted in images of 10,000, as MNIST's are.
+    """
+    shared, own = rng.normal(0, DEVIATION / 2**0.5, (2, len(means), num_seeds))
+    accuracies = np.asarray(means)[:, None] + shared[0] + own
+    rows = [
+        {
+            "sweep": "simulated",
+            "trial": f"{config}-{seed}",
+            "label": f"c{config}",
+            "seed": seed,
+            "status": "complete",
+            "until": "",
+            "final_test_accuracy": round(100 * accuracies[config, seed]) / 1e4,
+            "final_weight_norm": 1.0,
+            "final_weight_distance": 1.0,
+        }
+        for config in range(len(means))
+        for seed in range(num_seeds)
+    ]
+    columns = ["trial", "epoch", "num_epochs", "weight_norm", "weight_distance"]
+    return Frames(trials=pd.DataFrame(rows), history=pd.DataFrame(columns=columns))
+
+
+def claim(*contrasts: Contrast) -> Claim:
+    """Return a claim about simulated accuracies."""
+    return Claim(
+        kind="finding",
+        sentence="simulated",
+        sweep="simulated",
+        contrasts=contrasts,
+        num_needed=2,
+    )
+
+
+def above(one: int, other: int, bound: float = 0.0) -> Contrast:
+    """Config `one` is more accurate than `other`."""
+    metric = "final_test_accuracy"
+    return Contrast(metric=metric, of=f"c{one}", minus=f"c{other}", low=bound)
+
+
+def alike(one: int, other: int, tolerance: float) -> Contrast:
+    """Config `one` is as accurate as `other`, within the tolerance."""
+    bounds = {"low": -tolerance, "high": tolerance}
+    metric = "final_test_accuracy"
+    return Contrast(metric=metric, of=f"c{one}", minus=f"c{other}", **bounds)
+
+
+Case = tuple[str, bool, list[Claim], list[float]]
+"""What is claimed, whether it holds, the claims, the configs' mean accuracies."""
+
+
+def cases() -> list[Case]:
+    """Return claims beside the truth, at the edge and away from it.
+
+    Differences are in deviations of a pair's difference, which is DEVIATION.
+    """
+    found: list[Case] = []
+    for effect in (0.0, 1.0, 2.0, 3.0, -1.0, -2.0, -3.0):
+        text = f"A is above B; it is by {effect:g} deviations"
+        means = [98 + effect * DEVIATION, 98.0]
+        found.append((text, effect > 0, [claim(above(0, 1))], means))
+    for effect in (0.0, 2.0, 5.0, 7.0, 10.0):
+        text = f"A is within 5 deviations of B; it is off by {effect:g}"
+        means = [98 + effect * DEVIATION, 98.0]
+        within = claim(alike(0, 1, 5 * DEVIATION))
+        found.append((text, effect < 5, [within], means))
+    chain = claim(above(0, 1), above(1, 2))
+    found.append(("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0]))
+    found.append(("A > B > C, by 3 each", True, [chain], [98.6, 98.3, 98.0]))
+    pairs = [claim(above(2 * i, 2 * i + 1)) for i in range(13)]
+    found.append(("13 claims A > B; all are equal", False, pairs, [98.0] * 26))
+    found.append(("13 claims A > B; all by 3", True, pairs, [98.3, 98.0] * 13))
+    return found
+
+
+def rates(case: Case, num: int) -> dict[str, object]:
+    """Judge a case `num` times; a family counts as wrong if any of its claims is.
+
+    Columns: supported, contradicted, inconclusive (shares of claims), false_supported
+    and false_contradicted (of families with any such error).
+    """
+    text, holds, claims, means = case
+    rng = np.random.default_rng(0)
+    gc.freeze()  # statsmodels collects garbage every time: most of the seconds
+    counts: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for _ in range(num):
+        asked = Claims(sections=(), claims=tuple(claims))
+        found = [v.verdict for v in judge(asked, trials(means, NUM_SEEDS, rng), {})]
+        counts.update(found)
+        wrong["supported"] += not holds and "supported" in found
+        wrong["contradicted"] += holds and "contradicted" in found
+    gc.unfreeze()
+    shares = {
+        word: counts[word] / (num * len(claims))
+        for word in ("supported", "contradicted", "inconclusive")
+    }
+    wrongs = {f"false_{word}": wrong[word] / num for word in list(shares)[:2]}
+    return {"case": text, "holds": holds, "num": num, **shares, **wrongs}
+
+
+@click.command()
+@click.option("--num", default=1000, show_default=True, help="Simulations a case.")
+def main(num: int) -> None:
+    """Simulate all cases; write their rates."""
+    frame = pd.DataFrame([rates(case, num) for case in cases()])
+    finish("verdicts", frame, text(frame))
+
+
+def text(frame: pd.DataFrame) -> str:
+    """Return the table that docs/findings.md has."""
+    shown = pd.DataFrame(
+        {
+            "claimed, and true": frame["case"],
+            "holds": frame["holds"].map({True: "yes", False: "no"}),
+            **{
+                word: frame[word].map("{:.1%}".format)
+                for word in ("supported", "contradicted", "inconclusive")
+            },
+            "any wrong": (frame["false_supported"] + frame["false_contradicted"]).map(
+                "{:.1%}".format
+            ),
+        }
+    )
+    note = f"{NUM_SEEDS} seeds; {machine('scipy', 'statsmodels')}"
+    return f"{markdown(shown)}\n\n{note}\n"
+
+
+if __name__ == "__main__":
+    main()
