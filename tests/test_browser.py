@@ -210,7 +210,7 @@ def test_a_chart_that_cannot_be_drawn_says_so(browser, file, tmp_path):
     page = browser.new_page()
     page.goto(broken.as_uri())
     said = page.locator(".broken").first
-    page.locator(FIGURE).scroll_into_view_if_needed()
+    page.locator("figure").first.scroll_into_view_if_needed()
     said.wait_for()
     assert "This chart could not be drawn: " in said.inner_text()
     page.close()

@@ -100,7 +100,7 @@ def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
 def test_the_report_is_of_these_findings_and_small_enough_to_be_sent():
     page = TOP / "docs/report.html"
     assert page.stat().st_size < 4e6
-    text = html.unescape(page.read_text("utf-8"))
+    text = html.unescape(re.sub("</?code>", "", page.read_text("utf-8")))
     for verdict in analysis.verdicts(str(TOP / "docs/reference")):
         assert verdict.claim.printed or verdict.sentence in text, verdict.claim.sentence
 
