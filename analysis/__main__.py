@@ -11,8 +11,8 @@ import click
 
 from analysis import frames
 from analysis.claims import Claims, load_claims
-from analysis.evidence import find_sweeps
-from analysis.findings import verdicts
+from analysis.evidence import read_evidence
+from analysis.findings import judge, verdicts
 from analysis.show import (
     KINDS,
     advise_on,
@@ -118,11 +118,10 @@ def main(
         store = open_store(results)
         if is_live:
             return _follow(store, names, figures, claims)
-        find_sweeps(store, names)
         others = [kind for kind in dict.fromkeys(kinds) if kind != "html"]
         draw_sweeps(store, names, figures, others)
         if "md" in kinds:
-            write_findings(store, figures, verdicts(store, claims_file))
+            write_findings(store, figures, judge(claims, *read_evidence(store)))
         if "html" in kinds:
             path = _report(store, names, figures, claims)
             click.echo(f"The report: {path}")

@@ -70,8 +70,7 @@ def embed(
     `name` is one of HEADINGS, or that with a number; `title` the sweep's, `shows` the
     main numbers in words.
     """
-    with alt.data_transformers.disable_max_rows():
-        spec: Spec = chart.to_dict()
+    spec: Spec = chart.to_dict()
     for data, rows in spec.pop("datasets", {}).items():
         datasets.setdefault(data, columns(rows))
     words = spec.pop("title", {})

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims import Claim, Contrast
-from analysis.draws import ARTICLES_NORM, Array, Draws, load_draws
+from analysis.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames import Frames, load
+from analysis.statistics import slopes
 from raybs.draws import GradientSweep
 from raybs.records import Sweep, record_from_json
 from raybs.schemas import DRAW_COLUMNS
@@ -33,16 +34,14 @@ class Evidence:
 
 
 def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
-    """Return the sweeps `names` as recorded, all if there are no names.
+    """Return the sweeps `names` as last asked for, all if there are no names.
 
     Raises:
-        ValueError: The results hold no sweep, or no such one.
+        ValueError: The results hold no such sweep.
     """
     records = store.read_records("sweeps", record_from_json)
-    if not records:
-        raise ValueError(
-            f"{store.uri!r} holds no sweep yet: python -m raybs.sweep NAME"
-        )
+    if names:
+        check_any(store, records)
     for name in names:
         if name not in records:
             raise ValueError(
@@ -52,12 +51,20 @@ def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
     return {name: records[name][0] for name in names or sorted(records)}
 
 
-def read_evidence(store: Store) -> tuple[Frames, dict[str, Draws]]:
-    """Return all trials, and the draws of all gradient sweeps by name.
+def check_any(store: Store, sweeps: Collection[str]) -> None:
+    """Refuse results without a sweep.
 
     Raises:
-        ValueError: The results hold no sweep.
+        ValueError: There is none.
     """
+    if not sweeps:
+        raise ValueError(
+            f"{store.uri!r} holds no sweep yet: python -m raybs.sweep NAME"
+        )
+
+
+def read_evidence(store: Store) -> tuple[Frames, dict[str, Draws]]:
+    """Return all trials, and the draws of all gradient sweeps by name."""
     draws = {
         name: load_draws(store, name)
         for name, sweep in find_sweeps(store).items()
@@ -85,7 +92,9 @@ def gather(
             raise LookupError(f"the sweep {claim.sweep!r} is not in these results")
     except LookupError as error:
         return [_none(str(error.args[0]))] * len(claim.contrasts)
-    return [_of_draws(contrast, found) for contrast in claim.contrasts]
+    independent = found.draws[found.draws["independent"].astype(bool)]
+    cells = dict(iter(independent.groupby(GROUP)))
+    return [_of_draws(contrast, cells) for contrast in claim.contrasts]
 
 
 def _trials(claim: Claim, training: Frames | None) -> pd.DataFrame:
@@ -204,30 +213,25 @@ def _layer(layers: Any, contrast: Contrast) -> float:
     return float(layers[contrast.layer - 1])
 
 
-def _of_draws(contrast: Contrast, found: Draws) -> Evidence:
-    draws = found.draws[found.draws["independent"].astype(bool)]
-    regimes = [contrast.regime, contrast.minus_regime or contrast.regime]
+Cells = Mapping[tuple[Any, ...], pd.DataFrame]
+"""Independent draws by regime and batch size."""
+
+
+def _of_draws(contrast: Contrast, draws: Cells) -> Evidence:
     sizes = [int(name) for name in contrast.configs]
+    cells = [(contrast.regime, size) for size in sizes]
     if contrast.minus_regime:
-        cells = [(regimes[0], sizes[0]), (regimes[1], sizes[0])]
-    else:
-        cells = [(contrast.regime, size) for size in sizes]
+        cells.append((contrast.minus_regime, sizes[0]))
     try:
         held = [_by_set(cell, contrast.metric, draws) for cell in cells]
     except LookupError as error:
         return _none(str(error.args[0]))
     together = pd.concat(held, axis=1, join="inner").to_numpy(float)
-    asked = [
-        draws[(draws["regime"] == regime) & (draws["batch_size"] == size)]
-        for regime, size in cells
-    ]
-    num_diverged = sum(int((cell["status"] == "diverged").sum()) for cell in asked)
+    num_diverged = sum(int((draws[c]["status"] == "diverged").sum()) for c in cells)
     if not len(together):
         return _none("no sample set was drawn under both")
     if contrast.power_of:
-        logs = np.log(np.array(sizes, float))
-        centered = logs - logs.mean()
-        values = np.log(together) @ centered / (centered @ centered)
+        values = slopes(np.log(np.array(sizes, float)), np.log(together))
     else:
         values = together[:, 0]
         if len(cells) > 1:
@@ -235,7 +239,7 @@ def _of_draws(contrast: Contrast, found: Draws) -> Evidence:
     return Evidence(values=values, num_diverged=num_diverged, num_without=num_diverged)
 
 
-def _by_set(cell: tuple[str, int], metric: str, draws: pd.DataFrame) -> Any:
+def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> Any:
     """Return a metric of the complete draws of a cell, by sample set.
 
     relative_spread is how far the norm is from the cell's median, over that median:
@@ -245,19 +249,17 @@ def _by_set(cell: tuple[str, int], metric: str, draws: pd.DataFrame) -> Any:
         LookupError: There are none, in words.
     """
     regime, size = cell
-    columns: dict[str, Callable[[Any], Any]] = {
-        name: lambda values: values for name in DRAW_COLUMNS
-    }
-    columns["relative_spread"] = lambda norms: (norms / norms.median() - 1).abs()
-    if metric not in columns:
-        hint = _hint(metric, list(columns))
-        raise LookupError(f"draws have no number {metric!r}{hint}")
-    mine = draws[(draws["regime"] == regime) & (draws["batch_size"] == size)]
+    known = [*DRAW_COLUMNS, "relative_spread"]
+    if metric not in known:
+        raise LookupError(f"draws have no number {metric!r}{_hint(metric, known)}")
+    mine = draws.get(cell, pd.DataFrame(columns=["status"]))
     mine = mine[mine["status"] == "complete"]
     if mine.empty:
         raise LookupError(f"no draw at batch size {size}, regime {regime!r}, is stored")
-    column = ARTICLES_NORM if metric == "relative_spread" else metric
-    return columns[metric](mine.set_index("sample_set")[column].astype(float))
+    is_spread = metric == "relative_spread"
+    column = ARTICLES_NORM if is_spread else metric
+    values = mine.set_index("sample_set")[column].astype(float)
+    return (values / values.median() - 1).abs() if is_spread else values
 
 
 def _hint(name: str, known: list[str]) -> str:

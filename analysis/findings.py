@@ -19,8 +19,15 @@ from scipy import stats
 
 from analysis.claims import Claim, Claims, Contrast, load_claims
 from analysis.draws import Array, Draws
-from analysis.evidence import Evidence, gather, read_evidence, with_growth
-from analysis.frames import CONFIDENCE, Frames
+from analysis.evidence import (
+    Evidence,
+    check_any,
+    find_sweeps,
+    gather,
+    read_evidence,
+    with_growth,
+)
+from analysis.frames import Frames, half_width
 from raybs.store import Store, open_store
 
 LEVEL = 0.05
@@ -41,11 +48,11 @@ class Result:
     """What one contrast came to.
 
     `num` seeds, or draws, with a `mean` between `lower` and `upper` (95 %, each
-    interval by itself; NaN for one), `standardized` by their deviation (Cohen's d).
-    `p_for` and `p_against` are not corrected, and 1 where nothing can be tested.
-    `num_diverged` trials or draws, of which `num_without` have no such number and are
-    left out; a diverged trial's accuracy counts as 0. So many as `needed` would settle
-    it (None: there is no saying). `missing` says why there is nothing.
+    interval by itself; NaN for one), and their `deviation`. `p_for` and `p_against` are
+    not corrected, and 1 where nothing can be tested. `num_diverged` trials or draws, of
+    which `num_without` have no such number and are left out; a diverged trial's
+    accuracy counts as 0. So many as `needed` would settle it (None: there is no
+    saying). `missing` says why there is nothing.
     """
 
     contrast: Contrast
@@ -53,13 +60,18 @@ class Result:
     mean: float = math.nan
     lower: float = math.nan
     upper: float = math.nan
-    standardized: float = math.nan
+    deviation: float = math.nan
     p_for: float = 1.0
     p_against: float = 1.0
     num_diverged: int = 0
     num_without: int = 0
     needed: int | None = None
     missing: str = ""
+
+    @property
+    def standardized(self) -> float:
+        """The mean in deviations (Cohen's d); NaN where there is none."""
+        return self.mean / self.deviation if self.deviation else math.nan
 
     @property
     def is_within(self) -> bool:
@@ -101,6 +113,7 @@ def verdicts(results: str | Store, claims: str | None = None) -> list[Verdict]:
     """
     known = load_claims(claims)
     store = open_store(results) if isinstance(results, str) else results
+    check_any(store, find_sweeps(store))
     return judge(known, *read_evidence(store))
 
 
@@ -121,13 +134,12 @@ def judge(
         ]
         for claim in claims.claims
     ]
-    judged: list[Verdict | None] = [None] * len(found)
+    judged: dict[int, Verdict] = {}
     for kind in dict.fromkeys(claim.kind for claim in claims.claims):
         places = [i for i, claim in enumerate(claims.claims) if claim.kind == kind]
         family = [(claims.claims[i], found[i]) for i in places]
-        for i, verdict in zip(places, _verdicts(family), strict=True):
-            judged[i] = verdict
-    return [verdict for verdict in judged if verdict]
+        judged |= zip(places, _verdicts(family), strict=True)
+    return [judged[i] for i in range(len(found))]
 
 
 def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
@@ -142,18 +154,13 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
     )
     if not len(values):
         return result
-    mean, deviation = float(values.mean()), 0.0
+    mean = float(values.mean())
     if len(values) < 2:
         return replace(result, mean=mean)
     deviation = float(values.std(ddof=1))
-    error = deviation / math.sqrt(len(values))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * error
+    half = float(half_width(deviation, len(values)))
     result = replace(
-        result,
-        mean=mean,
-        lower=mean - half,
-        upper=mean + half,
-        standardized=mean / deviation if deviation else math.nan,
+        result, mean=mean, lower=mean - half, upper=mean + half, deviation=deviation
     )
     # What was left out is not missing by chance: nothing can be said for all.
     if len(values) < claim.num_needed or evidence.num_without:
@@ -246,16 +253,14 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
     from statsmodels.stats.power import TTestPower
 
     distance = min(abs(result.mean - bound) for bound in finite)
-    deviation = (result.upper - result.mean) * math.sqrt(result.num)
-    deviation /= float(stats.t.ppf(0.5 + CONFIDENCE / 2, result.num - 1))
     most = MAX_NEEDED * claim.num_needed
-    if deviation == 0:
+    if result.deviation == 0:
         return replace(result, needed=needed)
     power = TTestPower()
     alpha = level if result.is_within else level / against
 
     def is_enough(num: int) -> bool:
-        size = distance / deviation
+        size = distance / result.deviation
         found = power.power(size, num, alpha, alternative="larger")
         return bool(found >= POWER)
 

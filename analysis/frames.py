@@ -209,9 +209,7 @@ def summarize(long: pd.DataFrame) -> pd.DataFrame:
     """
     by = [name for name in long.columns if name not in ("seed", "value")]
     grouped = long.groupby(by, sort=False)["value"].agg(["mean", "std", "count"])
-    spread = grouped["std"].fillna(0.0) / np.sqrt(grouped["count"])
-    degrees = (grouped["count"] - 1).clip(lower=1)
-    half = spread * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
+    half = half_width(grouped["std"], grouped["count"]).fillna(0.0)
     summary = pd.DataFrame(
         {
             "mean": grouped["mean"],
@@ -221,6 +219,14 @@ def summarize(long: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return summary.reset_index()
+
+
+def half_width(deviation: Any, num: Any) -> Any:
+    """Return how far the interval of a mean of `num` values reaches (Student's t).
+
+    `deviation` is theirs, with num - 1; numbers or arrays. One value gives NaN.
+    """
+    return stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1) * deviation / num**0.5
 
 
 def divergences(history: pd.DataFrame) -> pd.DataFrame:

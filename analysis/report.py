@@ -9,14 +9,15 @@ from analysis import frames
 from analysis.appendix import Facts, Listing, facts, listings
 from analysis.blocks import Block, of_draws, of_trials
 from analysis.claims import Claim, Claims, Section
-from analysis.draws import Draws, load_draws
+from analysis.draws import Draws
 from analysis.embed import Datasets
+from analysis.evidence import find_sweeps, read_evidence
 from analysis.findings import Verdict, judge
 from analysis.rerun import sweep_command
 from analysis.sentences import command
 from analysis.show import tally
 from raybs.draws import GradientSweep
-from raybs.records import Sweep, record_from_json
+from raybs.records import Sweep
 from raybs.store import Store
 
 
@@ -98,13 +99,8 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
     Raises:
         ValueError: The results hold no such sweep.
     """
-    sweeps = _sweeps(store, names)
-    training = frames.load(store)
-    draws = {
-        name: load_draws(store, name)
-        for name, sweep in _sweeps(store, ()).items()
-        if isinstance(sweep, GradientSweep)
-    }
+    sweeps = find_sweeps(store, names)
+    training, draws = read_evidence(store)
     verdicts = judge(claims, training, draws)
     shown = [v for v in verdicts if not names or v.claim.sweep in names]
     judged = [Judged(key=_key(v.claim, i), verdict=v) for i, v in enumerate(shown)]
@@ -138,23 +134,6 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
         listings=tuple(listings(sweeps, training, draws)),
         datasets=datasets,
     )
-
-
-def _sweeps(store: Store, names: Sequence[str]) -> dict[str, Sweep]:
-    """Return what sweeps were last asked for: `names`, or all.
-
-    Raises:
-        ValueError: There is no such sweep.
-    """
-    records = store.read_records("sweeps", record_from_json)
-    for name in names:
-        if name not in records:
-            raise ValueError(
-                f"No sweep '{name}' in these results, only "
-                f"{', '.join(sorted(records)) or 'none'}; run it: "
-                f"python -m raybs.sweep {name}"
-            )
-    return {name: records[name][0] for name in names or sorted(records)}
 
 
 def _section(

@@ -17,7 +17,7 @@ from analysis import frames, tables
 from analysis.advice import advise
 from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
-from analysis.evidence import find_sweeps
+from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
 from analysis.wording import MARGIN, to_markdown, words
 from raybs.draws import GradientSweep
@@ -32,12 +32,15 @@ BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
 KINDS = ("html", "png", "svg", "pdf", "md")
 """Of files: charts, and tables as Markdown."""
 
+AT_END = ("html", "png", "svg", "md")
+"""What a sweep ends with."""
+
 
 def draw_sweeps(
     store: Store,
     names: Sequence[str],
     figures: str | None,
-    kinds: Sequence[str] = ("html", "png", "svg", "md"),
+    kinds: Sequence[str] = AT_END,
 ) -> None:
     """Print the tables of sweeps, and write tables and charts of these KINDS to files.
 
@@ -45,6 +48,7 @@ def draw_sweeps(
         ValueError: The results hold no such sweep.
     """
     sweeps = find_sweeps(store, names)
+    check_any(store, sweeps)
     training: frames.Frames | None = None  # read once, and only for a sweep of trials
     for name, sweep in sweeps.items():
         if isinstance(sweep, GradientSweep):
@@ -83,7 +87,7 @@ def write(
     folder: Path,
     texts: Mapping[str, str],
     charts: Mapping[str, alt.TopLevelMixin],
-    kinds: Sequence[str] = ("html", "png", "svg", "md"),
+    kinds: Sequence[str] = AT_END,
 ) -> None:
     """Write texts as Markdown, and charts as what else is in `kinds`; say so."""
     from analysis.theme import save

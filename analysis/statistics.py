@@ -95,8 +95,7 @@ def fit_powers(draws: pd.DataFrame, column: str) -> pd.DataFrame:
             resampled = quantity(regime.means, regime.deviations)
             # Of few draws a resample may hold one alone, which has no deviation.
             positive = np.where(resampled > 0, resampled, np.nan)
-            slopes = _slopes(x, np.log(positive))
-            lower, upper = _interval(slopes)
+            lower, upper = _interval(slopes(x, np.log(positive)))
             rows.append(
                 {
                     "regime": regime.name,
@@ -284,7 +283,8 @@ def _regimes(draws: pd.DataFrame, column: str) -> Iterator[_Regime]:
             )
 
 
-def _slopes(x: Array, y: Array) -> Array:
+def slopes(x: Array, y: Array) -> Array:
+    """Return the least-squares slope of every row of `y` (rows, points) against `x`."""
     centered = x - x.mean()
     return np.asarray(y @ centered / (centered @ centered))
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.advice import POINT, Advice
-from analysis.frames import CONFIDENCE
+from analysis.frames import CONFIDENCE, half_width
 from analysis.tables import escaped
 
 MARGIN = 0.2
@@ -89,7 +89,7 @@ def paired(
     num, mean = len(differences), float(differences.mean())
     if num < 2:
         return mean, math.nan, math.nan, num
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1) * differences.std() / num**0.5
+    half = float(half_width(differences.std(), num))
     return mean, mean - half, mean + half, num
 
 
@@ -242,7 +242,7 @@ def _about_seeds(
 def _num_seeds(deviation: float, size: float, num: int) -> int:
     """Return how many pairs give an interval of half-width `size`: more than `num`."""
     for more in range(num + 1, MAX_SEEDS):
-        if stats.t.ppf(0.5 + CONFIDENCE / 2, more - 1) * deviation <= size * more**0.5:
+        if half_width(deviation, more) <= size:
             return more
     return MAX_SEEDS
 

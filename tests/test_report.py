@@ -392,8 +392,8 @@ CLAIM = Claim(
 )
 RESULTS = (
     Result(
-        contrast=CONTRAST, num=5, mean=3.0, lower=2.5, upper=3.5, standardized=7.4483,
-        p_for=0.00002, p_against=1.0,
+        contrast=CONTRAST, num=5, mean=3.0, lower=2.5, upper=3.5,
+        deviation=3.0 / 7.4483, p_for=0.00002, p_against=1.0,
     ),
     Result(contrast=CONTRAST, num=1, mean=2.0, num_diverged=1, needed=5),
     Result(contrast=CONTRAST, missing="no trial has ended"),
