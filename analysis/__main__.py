@@ -121,7 +121,9 @@ def main(
         others = [kind for kind in dict.fromkeys(kinds) if kind != "html"]
         draw_sweeps(store, names, figures, others)
         if "md" in kinds:
-            write_findings(store, figures, judge(claims, *read_evidence(store)))
+            found = judge(claims, *read_evidence(store))
+            mine = [v for v in found if not names or v.claim.sweep in names]
+            write_findings(store, figures, mine)
         if "html" in kinds:
             path = _report(store, names, figures, claims)
             click.echo(f"The report: {path}")

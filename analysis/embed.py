@@ -67,8 +67,7 @@ def embed(
 ) -> Figure:
     """Return a chart as a figure, and add its data to `datasets`.
 
-    `name` is one of HEADINGS, or that with a number; `title` the sweep's, `shows` the
-    main numbers in words.
+    `name` is one of HEADINGS; `title` the sweep's, `shows` the main numbers in words.
     """
     spec: Spec = chart.to_dict()
     for data, rows in spec.pop("datasets", {}).items():
@@ -77,8 +76,7 @@ def embed(
     words = words if isinstance(words, dict) else {"text": words}
     own = _joined(words.get("text", "")).removeprefix(title).strip()
     caption = tuple(text for text in (own, *_lines(words.get("subtitle", ""))) if text)
-    base = name.rstrip("0123456789").rstrip("_")
-    heading = HEADINGS.get(base, base.replace("_", " "))
+    heading = HEADINGS[name]
     picks = tuple(_picks(spec))
     parts = [heading, *caption, *_axes(spec), _legend(picks), shows]
     said = ". ".join(part.strip().rstrip(".") for part in parts if part)

@@ -18,19 +18,28 @@ from raybs.records import Sweep, record_from_json
 from raybs.schemas import DRAW_COLUMNS
 from raybs.store import Store
 
+PER_CENT = ("accuracy", "generalization_gap")
+"""Ends of metrics that frames have as fractions, and claims in per cent."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """One value per seed or sample set; `missing` says why there is none.
 
-    `num_diverged`: of what is compared. `num_without`: of these, left out, since they
-    have no such number; a diverged trial's accuracy counts as 0.
+    `is_mistaken`: since the claim asks for what no run has. `num_diverged`: of what is
+    compared. `num_without`: left out, since they have no such number; a diverged
+    trial's accuracy counts as 0.
     """
 
     values: Array
     num_diverged: int = 0
     num_without: int = 0
     missing: str = ""
+    is_mistaken: bool = False
+
+
+class Mistake(LookupError):
+    """A claim asks for what trials and draws do not have."""
 
 
 def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
@@ -91,7 +100,7 @@ def gather(
         if found is None:
             raise LookupError(f"the sweep {claim.sweep!r} is not in these results")
     except LookupError as error:
-        return [_none(str(error.args[0]))] * len(claim.contrasts)
+        return [_none(error)] * len(claim.contrasts)
     independent = found.draws[found.draws["independent"].astype(bool)]
     cells = dict(iter(independent.groupby(GROUP)))
     return [_of_draws(contrast, cells) for contrast in claim.contrasts]
@@ -102,9 +111,11 @@ def _trials(claim: Claim, training: Frames | None) -> pd.DataFrame:
     if training is None or training.trials.empty:
         raise LookupError("no trial is in these results")
     trials = training.trials[training.trials["until"] == ""]
-    ours = (trials["sweep"] == claim.sweep).to_numpy()
-    order = np.argsort(~ours, kind="stable")
-    return trials.iloc[order].drop_duplicates(["label", "seed"])
+    ours = trials["sweep"] == claim.sweep
+    found = pd.concat([trials[ours], trials[~ours]])
+    # Of a file labels have the name alone: another folder's is another config.
+    first = found.groupby("label")["dataset"].transform("first")
+    return found[found["dataset"] == first].drop_duplicates(["label", "seed"])
 
 
 def with_growth(training: Frames) -> Frames:
@@ -134,13 +145,13 @@ def with_growth(training: Frames) -> Frames:
 def _of_trials(contrast: Contrast, trials: pd.DataFrame, known: list[str]) -> Evidence:
     try:
         found = [_by_seed(name, contrast, trials, known) for name in contrast.configs]
+        seeds = found[0].index
+        for other in found[1:]:
+            seeds = seeds.intersection(other.index)
+        if seeds.empty:
+            raise LookupError("no seed has trials of both that have ended")
     except LookupError as error:
-        return _none(str(error.args[0]))
-    seeds = found[0].index
-    for other in found[1:]:
-        seeds = seeds.intersection(other.index)
-    if seeds.empty:
-        return _none("no seed has trials of both that have ended")
+        return _none(error)
     pairs = [values.loc[seeds].to_numpy(float) for values in found]
     values = pairs[0]
     if contrast.minus:
@@ -154,7 +165,6 @@ def _of_trials(contrast: Contrast, trials: pd.DataFrame, known: list[str]) -> Ev
         values=values[sound],
         num_diverged=num_diverged,
         num_without=int((~sound).sum()),
-        missing="" if sound.any() else "none of its trials has such a number",
     )
 
 
@@ -165,11 +175,8 @@ def _by_seed(
 
     Raises:
         LookupError: There are none, in words.
+        Mistake: Trials have no such number.
     """
-    metric = contrast.metric
-    if metric not in trials or not _is_number(trials[metric]):
-        others = [str(n) for n in trials if _is_number(trials[n])]
-        raise LookupError(f"trials have no number {metric!r}{_hint(metric, others)}")
     asked = trials[trials["label"] == label]
     if asked.empty:
         raise LookupError(
@@ -178,14 +185,18 @@ def _by_seed(
     ended = asked[asked["status"].isin(["complete", "diverged"])]
     if ended.empty:
         raise LookupError(f"no trial of {label!r} has ended yet")
+    metric = contrast.metric
+    if metric not in trials or not _is_number(trials[metric]):
+        others = [str(n) for n in trials if _is_number(trials[n])]
+        raise Mistake(f"trials have no number {metric!r}{_hint(metric, others)}")
     values = ended.set_index("seed")[metric]
     if contrast.layer is not None or values.map(np.ndim).any():
         values = values.map(lambda layers: _layer(layers, contrast))
     values = values.astype(float)
     if metric.endswith("accuracy"):
         # As wrong as can be: a config is not better for the seeds that it lost.
-        values = 100 * values.where(ended.set_index("seed")["status"] == "complete", 0)
-    return values
+        values = values.where(ended.set_index("seed")["status"] == "complete", 0)
+    return 100 * values if metric.endswith(PER_CENT) else values
 
 
 def _is_number(values: "pd.Series[Any]") -> bool:
@@ -200,16 +211,16 @@ def _layer(layers: Any, contrast: Contrast) -> float:
     """Return the number of one layer; NaN of a trial that has none.
 
     Raises:
-        LookupError: There is no such layer, or none was named.
+        Mistake: There is no such layer, or none was named.
     """
     if np.ndim(layers) == 0:
         if layers == layers:
-            raise LookupError(f"{contrast.metric!r} has no layers; leave layer out")
+            raise Mistake(f"{contrast.metric!r} has no layers; leave layer out")
         return math.nan
     if contrast.layer is None:
-        raise LookupError(f"{contrast.metric!r} has a number per layer: give layer")
+        raise Mistake(f"{contrast.metric!r} has a number per layer: give layer")
     if contrast.layer > len(layers):
-        raise LookupError(f"there are {len(layers)} layers, not {contrast.layer}")
+        raise Mistake(f"there are {len(layers)} layers, not {contrast.layer}")
     return float(layers[contrast.layer - 1])
 
 
@@ -224,12 +235,12 @@ def _of_draws(contrast: Contrast, draws: Cells) -> Evidence:
         cells.append((contrast.minus_regime, sizes[0]))
     try:
         held = [_by_set(cell, contrast.metric, draws) for cell in cells]
+        together = pd.concat(held, axis=1, join="inner").to_numpy(float)
+        num_diverged = sum(int((draws[c]["status"] == "diverged").sum()) for c in cells)
+        if not (len(together) or num_diverged):
+            raise LookupError("no sample set was drawn under both")
     except LookupError as error:
-        return _none(str(error.args[0]))
-    together = pd.concat(held, axis=1, join="inner").to_numpy(float)
-    num_diverged = sum(int((draws[c]["status"] == "diverged").sum()) for c in cells)
-    if not len(together):
-        return _none("no sample set was drawn under both")
+        return _none(error)
     if contrast.power_of:
         values = slopes(np.log(np.array(sizes, float)), np.log(together))
     else:
@@ -246,16 +257,17 @@ def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> Any:
     what Brown and Forsythe (1974) compare.
 
     Raises:
-        LookupError: There are none, in words.
+        LookupError: There are no draws, in words.
+        Mistake: Draws have no such number.
     """
     regime, size = cell
     known = [*DRAW_COLUMNS, "relative_spread"]
     if metric not in known:
-        raise LookupError(f"draws have no number {metric!r}{_hint(metric, known)}")
-    mine = draws.get(cell, pd.DataFrame(columns=["status"]))
-    mine = mine[mine["status"] == "complete"]
-    if mine.empty:
+        raise Mistake(f"draws have no number {metric!r}{_hint(metric, known)}")
+    if cell not in draws:
         raise LookupError(f"no draw at batch size {size}, regime {regime!r}, is stored")
+    mine = draws[cell]
+    mine = mine[mine["status"] == "complete"]
     is_spread = metric == "relative_spread"
     column = ARTICLES_NORM if is_spread else metric
     values = mine.set_index("sample_set")[column].astype(float)
@@ -267,5 +279,9 @@ def _hint(name: str, known: list[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _none(why: str) -> Evidence:
-    return Evidence(values=np.array([]), missing=why)
+def _none(error: LookupError) -> Evidence:
+    return Evidence(
+        values=np.array([]),
+        missing=str(error.args[0]),
+        is_mistaken=isinstance(error, Mistake),
+    )

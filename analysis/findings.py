@@ -37,7 +37,7 @@ POWER = 0.8
 """With which as many seeds as are advised would settle a claim."""
 
 MAX_NEEDED = 1000
-"""Times what there is: more are not worth counting."""
+"""Times what a claim needs: more are not worth counting."""
 
 Word = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Word, ...] = get_args(Word)
@@ -49,10 +49,10 @@ class Result:
 
     `num` seeds, or draws, with a `mean` between `lower` and `upper` (95 %, each
     interval by itself; NaN for one), and their `deviation`. `p_for` and `p_against` are
-    not corrected, and 1 where nothing can be tested. `num_diverged` trials or draws, of
-    which `num_without` have no such number and are left out; a diverged trial's
-    accuracy counts as 0. So many as `needed` would settle it (None: there is no
-    saying). `missing` says why there is nothing.
+    not corrected, and 1 unless it `is_tested`. `num_diverged` trials or draws;
+    `num_without` have no such number and are left out; a diverged trial's accuracy
+    counts as 0. So many as `needed` would settle it (None: there is no saying).
+    `missing` says why there is nothing, `is_mistaken` that no run would mend it.
     """
 
     contrast: Contrast
@@ -67,6 +67,8 @@ class Result:
     num_without: int = 0
     needed: int | None = None
     missing: str = ""
+    is_mistaken: bool = False
+    is_tested: bool = False
 
     @property
     def standardized(self) -> float:
@@ -92,7 +94,8 @@ class Verdict:
     @property
     def is_lost(self) -> bool:
         """Whether the project states it as reproduced, and enough runs do not."""
-        enough = all(result.num >= self.claim.num_needed for result in self.results)
+        needed = self.claim.num_needed
+        enough = all(r.num + r.num_without >= needed for r in self.results)
         judged = self.verdict == "contradicted" or enough
         return self.claim.reproduced and judged and self.verdict != "supported"
 
@@ -151,6 +154,7 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
         num_diverged=evidence.num_diverged,
         num_without=evidence.num_without,
         missing=evidence.missing,
+        is_mistaken=evidence.is_mistaken,
     )
     if not len(values):
         return result
@@ -172,6 +176,7 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
         result,
         p_for=max(p_for),
         p_against=min(1.0, len(bounds) * min(p_against)),
+        is_tested=True,
     )
 
 
@@ -193,10 +198,9 @@ def _verdicts(family: Sequence[tuple[Claim, list[Result]]]) -> list[Verdict]:
         for _, results in family
     ]
     # Whether a claim can be tested depends on how many there are, not on what they say.
-    tested = [
-        any(result.p_for < 1 or result.p_against < 1 for result in results)
-        for _, results in family
-    ]
+    tested = [any(result.is_tested for result in results) for _, results in family]
+    # And with more seeds all of which there is anything could be.
+    level = LEVEL / max(sum(any(r.num for r in results) for _, results in family), 1)
     p_for, p_against = _holm(p_for, tested), _holm(p_against, tested)
     judged = []
     for i, (claim, results) in enumerate(family):
@@ -208,7 +212,6 @@ def _verdicts(family: Sequence[tuple[Claim, list[Result]]]) -> list[Verdict]:
         elif any(result.missing for result in results):
             verdict = "not run"
         if verdict == "inconclusive":
-            level = LEVEL / max(sum(tested), 1)
             results = [_with_needed(result, claim, level) for result in results]
         judged.append(
             Verdict(
@@ -246,9 +249,8 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
     needed = max(claim.num_needed, result.num + 1)
     contrast = result.contrast
     finite = [b for b in (contrast.low, contrast.high) if math.isfinite(b)]
-    against = len(finite) * len(claim.contrasts)
-    is_settled = result.p_for <= level or result.p_against * against <= level
-    if result.num < 2 or (is_settled and result.num >= claim.num_needed):
+    is_against = result.p_against * len(claim.contrasts) <= level
+    if result.num < 2 or (result.is_tested and (result.p_for <= level or is_against)):
         return replace(result, needed=max(claim.num_needed, result.num))
     from statsmodels.stats.power import TTestPower
 
@@ -257,7 +259,9 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
     if result.deviation == 0:
         return replace(result, needed=needed)
     power = TTestPower()
-    alpha = level if result.is_within else level / against
+    # As `_test` and `_verdicts` correct what speaks against a claim.
+    num_against = len(finite) * len(claim.contrasts)
+    alpha = level if result.is_within else level / num_against
 
     def is_enough(num: int) -> bool:
         size = distance / result.deviation

@@ -33,7 +33,8 @@ class Judged:
 class Part:
     """A section of the article, or another sweep; `block` is None if it was not run.
 
-    `command` runs it, or goes on with it.
+    `command` runs it, or goes on with it. `numbers` are the article's, `claimed` the
+    reader's.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Part:
     command: str = ""
     judged: tuple[Judged, ...] = ()
     numbers: tuple[Verdict, ...] = ()
+    claimed: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
             heading="Other claims",
             sweep="",
             judged=_sentences(left),
-            numbers=_numbers(left),
+            claimed=_numbers(left, "own"),
         ),
         facts=facts(sweeps, training, draws),
         listings=tuple(listings(sweeps, training, draws)),
@@ -164,7 +166,8 @@ def _section(
         block=block,
         command=line,
         judged=_sentences(mine),
-        numbers=_numbers(mine),
+        numbers=_numbers(mine, "number"),
+        claimed=_numbers(mine, "own"),
     )
 
 
@@ -188,7 +191,7 @@ def _other(
         sweep=name,
         block=block,
         judged=_sentences(mine),
-        numbers=_numbers(mine),
+        claimed=_numbers(mine, "own"),
     )
 
 
@@ -212,5 +215,5 @@ def _sentences(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     return tuple(j for j in judged if not j.verdict.claim.printed)
 
 
-def _numbers(judged: Iterable[Judged]) -> tuple[Verdict, ...]:
-    return tuple(j.verdict for j in judged if j.verdict.claim.printed)
+def _numbers(judged: Iterable[Judged], kind: str) -> tuple[Verdict, ...]:
+    return tuple(j.verdict for j in _of_kind(judged, kind) if j.verdict.claim.printed)

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
@@ -14,17 +14,30 @@ FROZEN = "_frozen"
 """Ends the name of a gradient sweep with weights that stand still."""
 
 
+def ask(name: str, **options: object) -> str:
+    """Return the command of a sweep with these options: `draws=20` is --draws 20."""
+    base = name.removesuffix(FROZEN) if "draws" in options else name
+    words = [f for option in options.items() for f in (f"--{option[0]}", option[1])]
+    words += ["--frozen"] if base != name else []
+    return shlex.join(["python", "-m", "raybs.sweep", base, *map(str, words)])
+
+
 def sweep_command(name: str, sweep: Sweep) -> str:
-    """Return the command of a sweep that comes with raybs, for its seeds or draws."""
+    """Return the command of a sweep that comes with raybs, for its seeds or draws.
+
+    None, "", for one seed that is not 0: the command names a count, or several.
+    """
     if isinstance(sweep, GradientSweep):
-        base = name.removesuffix(FROZEN)
-        words = [base, "--draws", str(sweep.num_draws)]
-        if sweep.crossed:
-            words += ["--crossed", "x".join(map(str, sweep.crossed))]
-        words += ["--frozen"] if sweep.frozen else []
-    else:
-        words = [name, *_seeds(sorted({config.seed for config in sweep.configs}))]
-    return shlex.join(["python", "-m", "raybs.sweep", *words])
+        crossed = (
+            {"crossed": "x".join(map(str, sweep.crossed))} if sweep.crossed else {}
+        )
+        return ask(name, draws=sweep.num_draws, **crossed)
+    seeds = sorted({config.seed for config in sweep.configs})
+    if seeds == [0]:
+        return ask(name)
+    if seeds == list(range(len(seeds))):
+        return ask(name, seeds=len(seeds))
+    return ask(name, seeds=",".join(map(str, seeds))) if len(seeds) > 1 else ""
 
 
 def trial_command(config: TrainConfig, sweep: TrainSweep) -> str:
@@ -71,10 +84,3 @@ def _default(field: Any) -> object:
     if field.default_factory is not MISSING:
         return field.default_factory()
     return field.default
-
-
-def _seeds(seeds: Sequence[int]) -> list[str]:
-    """Return the option that names these seeds; one alone, but 0, has none."""
-    if list(seeds) == list(range(len(seeds))):
-        return ["--seeds", str(len(seeds))] if len(seeds) > 1 else []
-    return ["--seeds", ",".join(map(str, seeds))] if len(seeds) > 1 else []

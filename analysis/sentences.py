@@ -1,10 +1,12 @@
 """Verdicts on claims in plain English."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from analysis.claims import Claim, Contrast
+from analysis.evidence import PER_CENT
 from analysis.findings import MAX_NEEDED, Result, Verdict
+from analysis.rerun import ask
 
 QUANTITIES: Mapping[str, tuple[str, str]] = {
     "final_test_accuracy": ("test accuracy", ".2f"),
@@ -65,7 +67,7 @@ def measured(result: Result) -> str:
     if contrast.power_of or contrast.over:
         form = ".3f"
     unit = ""
-    if contrast.metric.endswith("accuracy") and not contrast.over:
+    if contrast.metric.endswith(PER_CENT) and not contrast.over:
         unit = " points" if contrast.minus else " %"
     sign = "+" if contrast.minus or contrast.minus_regime else ""
     text = f"{result.mean:{sign}{form}}{unit}"
@@ -86,41 +88,37 @@ def sentence(verdict: Verdict) -> str:
         result = min(results, key=lambda result: result.p_against)
         return (
             f"{_fact(result)}, not {bounds(result.contrast)}, over "
-            f"{_units(claim, results)}.{_some_hold(results)}"
+            f"{_units(claim, [result])}.{_some_hold(results)}"
         )
     return _inconclusive(claim, results)
 
 
-def _not_run(claim: Claim, results: tuple[Result, ...]) -> str:
-    missing = list(dict.fromkeys(r.missing for r in results if r.missing))
+def _not_run(claim: Claim, results: Sequence[Result]) -> str:
+    # No run mends a mistake of the claim, so it is said first.
+    gone = sorted((r for r in results if r.missing), key=lambda r: not r.is_mistaken)
+    missing = list(dict.fromkeys(result.missing for result in gone))
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    return f"Not run: {missing[0]}{more}; {command(claim)}"
+    mend = "" if gone[0].is_mistaken else f"; {command(claim)}"
+    return f"Not run: {missing[0]}{more}{mend}"
 
 
 def command(claim: Claim) -> str:
     """Return the command that gives a claim what it needs."""
-    seeds = f" --seeds {claim.num_needed}" if claim.unit == "seeds" else ""
-    return f"python -m raybs.sweep {claim.sweep}{seeds}"
+    return ask(claim.sweep, **{claim.unit: claim.num_needed})
 
 
-def _inconclusive(claim: Claim, results: tuple[Result, ...]) -> str:
-    result = max(results, key=lambda result: (result.p_for, result.needed or 0))
+def _inconclusive(claim: Claim, results: Sequence[Result]) -> str:
     alone = [r for r in results if r.num == 1]
     few = [r for r in results if r.num < claim.num_needed]
     without = [r for r in results if r.num_without]
     if without:
-        result = without[0]
-        lost = f"{result.num_without} diverged and {_have(result.num_without)} no such"
-        return (
-            f"{_fact(result)}, where there is one: {lost} number, so that nothing can "
-            "be said of all."
-        )
+        return _partial(without[0], claim)
     if alone:
-        result = alone[0]
+        result, unit = alone[0], claim.unit.removesuffix("s")
         within = "as claimed" if result.is_within else f"not {bounds(result.contrast)}"
         return (
-            f"One seed: {describe(result.contrast)} is {measured(result)}, {within}. "
-            "How far another seed may lie from it, one cannot show; "
+            f"One {unit}: {describe(result.contrast)} is {measured(result)}, {within}. "
+            f"How far another {unit} may lie from it, one cannot show; "
             f"it takes {claim.num_needed}: {command(claim)}"
         )
     if few:
@@ -129,12 +127,34 @@ def _inconclusive(claim: Claim, results: tuple[Result, ...]) -> str:
             f"{_fact(result)}, over {result.num} of the {claim.num_needed} "
             f"{claim.unit} that it takes: {command(claim)}"
         )
-    told = max((r.needed or 0 for r in results), default=0)
+    outside = [r for r in results if not r.is_within]
+    if outside:  # one that surely is would settle it
+        result = min(outside, key=lambda result: result.needed or math.inf)
+    else:
+        result = max(results, key=lambda result: (result.needed or 0, result.p_for))
+    told = result.needed or 0
     most = MAX_NEEDED * claim.num_needed
     number = f"more than {most:,}" if told >= most else f"about {told:,}"
     return (
-        f"{_fact(result)}: over {_units(claim, results)} that is neither surely "
+        f"{_fact(result)}: over {_units(claim, [result])} that is neither surely "
         f"{bounds(result.contrast)} nor surely not; {number} {claim.unit} would tell."
+    )
+
+
+def _partial(result: Result, claim: Claim) -> str:
+    """Say that some trials, or draws, have no number, or that none has."""
+    num, whole = result.num_without, result.num + result.num_without
+    diverged = f" ({result.num_diverged} diverged)" if result.num_diverged else ""
+    if claim.unit == "draws":
+        lost, diverged = f"{num:,} diverged", ""
+    else:
+        lost = f"{num:,} of {whole:,} seeds {_have(num)} none"
+    if not result.num:
+        what = describe(result.contrast)
+        return f"There is no {what}: {lost}{diverged}."
+    return (
+        f"{_fact(result)}, where there is one: {lost}{diverged}, so that nothing can "
+        "be said of all."
     )
 
 
@@ -143,7 +163,7 @@ def _fact(result: Result) -> str:
     return f"{what[:1].upper()}{what[1:]} is {measured(result)}"
 
 
-def _others(results: tuple[Result, ...]) -> str:
+def _others(results: Sequence[Result]) -> str:
     num = len(results) - 1
     if not num:
         return ""
@@ -152,14 +172,16 @@ def _others(results: tuple[Result, ...]) -> str:
     return f"; the {num} other contrasts are clearer"
 
 
-def _some_hold(results: tuple[Result, ...]) -> str:
+def _some_hold(results: Sequence[Result]) -> str:
     if len(results) == 1:
         return ""
     num = sum(result.is_within for result in results)
-    return f" {num} of the {len(results)} contrasts lie where they should."
+    gone = sum(not result.num for result in results)
+    more = f"; {gone} {_have(gone)} no number" if gone else ""
+    return f" {num} of the {len(results)} contrasts lie where they should{more}."
 
 
-def _units(claim: Claim, results: tuple[Result, ...]) -> str:
+def _units(claim: Claim, results: Sequence[Result]) -> str:
     few, many = min(r.num for r in results), max(r.num for r in results)
     count = f"{few:,}" if few == many else f"{few:,} to {many:,}"
     return f"{count} {claim.unit}"

@@ -47,24 +47,36 @@ def draw_sweeps(
     Raises:
         ValueError: The results hold no such sweep.
     """
+    from analysis.figures import draw_figures
+    from analysis.figures import figures as training_figures
+
     sweeps = find_sweeps(store, names)
     check_any(store, sweeps)
     training: frames.Frames | None = None  # read once, and only for a sweep of trials
+    has_charts = bool(set(kinds) - {"md"})
+    rest = "in table.md" if "md" in kinds else "with --format md"
     for name, sweep in sweeps.items():
+        charts: dict[str, alt.TopLevelMixin] = {}
         if isinstance(sweep, GradientSweep):
-            text, charts = _of_draws(load_draws(store, name))
-            texts = {"table": text}
+            drawn = load_draws(store, name)
+            texts = {"table": _of_draws(drawn, rest)}
+            is_empty = drawn.draws.empty
+            if has_charts:
+                charts |= draw_figures(drawn)
         else:
             training = training or frames.load(store)
             found = frames.only(training, name)
-            text, charts = _of_training(found)
+            texts = {"table": _of_training(found, rest)}
+            is_empty = found.history.empty
+            if has_charts:
+                charts |= training_figures(found)
             advice, more = advise_on(found)
-            texts = {"table": text} | ({"advice": advice} if advice else {})
+            texts |= {"advice": advice} if advice else {}
             charts |= more
+        if is_empty:
+            click.echo(f"{name}: nothing measured yet, so there is no chart.")
         if kinds:
             write(figures_folder(store, figures, name), texts, charts, kinds)
-        if not charts:
-            click.echo(f"{name}: nothing measured yet, so there is no chart.")
 
 
 def figures_folder(store: Store, given: str | None, name: str = "") -> Path:
@@ -110,7 +122,7 @@ def print_findings(verdicts: Sequence[Verdict]) -> None:
     for head, table in _findings_tables(verdicts):
         click.echo(f"\n{head}:")
         print_table(table, wrapped=("says", "our runs", "config"))
-    click.echo(tally(verdicts))
+    click.echo(tally(verdicts), nl=bool(tally(verdicts)))
 
 
 def write_findings(
@@ -145,10 +157,13 @@ HEADS = {
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
-    """Count the verdicts on the article's findings."""
+    """Count the verdicts on the article's findings; "" if there are none."""
     found = [v.verdict for v in verdicts if v.claim.kind == "finding"]
+    if not found:
+        return ""
     counts = [f"{found.count(word)} {word}" for word in VERDICTS if word in found]
-    return f"Of the article's {len(found)} findings: {', '.join(counts)}."
+    what = f"the article's {len(found)} findings" if len(found) > 1 else "one finding"
+    return f"Of {what}: {', '.join(counts)}."
 
 
 def advise_on(
@@ -177,10 +192,8 @@ def advise_on(
     return "\n".join(texts), charts
 
 
-def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin]]:
-    """Print the final numbers of trials; return them as Markdown, and the charts."""
-    from analysis.figures import figures
-
+def _of_training(found: frames.Frames, rest: str) -> str:
+    """Print the final numbers of trials, and where the `rest` is; return all."""
     table = tables.final_table(found.trials)
     click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
     if not printed_numbers().keys().isdisjoint(found.trials["label"]):
@@ -188,14 +201,12 @@ def _of_training(found: frames.Frames) -> tuple[str, dict[str, alt.TopLevelMixin
     for columns in tables.narrow(table):
         print_table(table[columns][:MAX_PRINTED])
     if len(table) > MAX_PRINTED:
-        click.echo(f"... and {len(table) - MAX_PRINTED} more configs in table.md.")
-    return tables.to_markdown(table), figures(found)
+        click.echo(f"... and {len(table) - MAX_PRINTED} more configs {rest}.")
+    return tables.to_markdown(table)
 
 
-def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
-    """Print what draws came to; return it, and more, as Markdown, and the charts."""
-    from analysis.figures import draw_figures
-
+def _of_draws(found: Draws, rest: str) -> str:
+    """Print what draws came to, and where the `rest` is; return it all as Markdown."""
     click.echo(f"\n{found.name}: {found.title}")
     split = tables.split_table(found)
     shown = {
@@ -209,19 +220,18 @@ def _of_draws(found: Draws) -> tuple[str, dict[str, alt.TopLevelMixin]]:
             for columns in tables.narrow(table, names=2):
                 print_table(table[columns][:MAX_PRINTED])
             if len(table) > MAX_PRINTED:
-                click.echo(f"... and {len(table) - MAX_PRINTED} more in table.md.")
+                click.echo(f"... and {len(table) - MAX_PRINTED} more {rest}.")
     if found.sweep.crossed and len(split) < len(found.cells):
         click.echo("A grid of crossed draws is split only where all are complete.")
     for message in dict.fromkeys(m for m in found.cells["message"] if m):
         click.echo(f"Failed: {message}")
-    click.echo("Tails of the entries, and fits of the other norms, are in table.md.")
+    click.echo(f"Tails of the entries, and fits of the other norms: {rest}.")
     written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
-    text = "".join(
+    return "".join(
         f"{head}:\n\n{tables.to_markdown(table)}\n"
         for head, table in written.items()
         if len(table)
     )
-    return text, draw_figures(found)
 
 
 NORM = "The norm is |sum n g|, the article's; mean ± deviation"

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -162,24 +163,33 @@ def findings_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
 
 
 def numbers_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """Return one row per printed number, as text: theirs, ours with its interval."""
+    """Return one row per claim of printed numbers, as text: theirs, and ours.
+
+    Ours are means with their intervals. A number per layer is one claim.
+    """
     rows = []
     for verdict in verdicts:
         if not verdict.claim.printed:
             continue
-        for printed, result in zip(verdict.claim.printed, verdict.results, strict=True):
-            contrast = result.contrast
-            unit = verdict.claim.unit if result.num > 1 else verdict.claim.unit[:-1]
-            ran = f"{measured(result)}, {result.num} {unit}"
-            rows.append(
-                {
-                    "config": contrast.of,
-                    "quantity": quantity(contrast),
-                    "printed": f"{printed:g} ± {printed - contrast.low:.2g}",
-                    "ours": ran if result.num else "-",
-                    "verdict": verdict.verdict,
-                }
+        first = verdict.results[0].contrast
+        near = [
+            f"{number:g} ± {number - result.contrast.low:.2g}"
+            for number, result in zip(
+                verdict.claim.printed, verdict.results, strict=True
             )
+        ]
+        ran = [measured(result) for result in verdict.results if result.num]
+        num = verdict.results[0].num
+        seeds = f"{num} seed{'' if num == 1 else 's'}"
+        rows.append(
+            {
+                "config": first.of,
+                "quantity": quantity(replace(first, layer=None)),
+                "printed": "; ".join(near),
+                "ours": f"{'; '.join(ran)}, {seeds}" if ran else "-",
+                "verdict": verdict.verdict,
+            }
+        )
     return pd.DataFrame(rows)
 
 

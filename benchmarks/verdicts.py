@@ -6,6 +6,7 @@ Run: python -m benchmarks.verdicts         (10 minutes)
 import gc
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -36,6 +37,7 @@ def trials(means: Sequence[float], num_seeds: int, rng: np.random.Generator) -> 
             "label": f"c{config}",
             "seed": seed,
             "status": "complete",
+            "dataset": "mnist",
             "until": "",
             "final_test_accuracy": round(100 * accuracies[config, seed]) / 1e4,
             "final_weight_norm": 1.0,
@@ -72,8 +74,17 @@ def alike(one: int, other: int, tolerance: float) -> Contrast:
     return Contrast(metric=metric, of=f"c{one}", minus=f"c{other}", **bounds)
 
 
-Case = tuple[str, bool, list[Claim], list[float]]
-"""What is claimed, whether it holds, the claims, the configs' mean accuracies."""
+class Case(NamedTuple):
+    """What is claimed, whether it holds, the claims, the configs' mean accuracies.
+
+    `seen` is the verdict that five seeds hardly miss.
+    """
+
+    text: str
+    holds: bool
+    claims: list[Claim]
+    means: list[float]
+    seen: str = ""
 
 
 def cases() -> list[Case]:
@@ -85,18 +96,22 @@ def cases() -> list[Case]:
     for effect in (0.0, 1.0, 2.0, 3.0, -1.0, -2.0, -3.0):
         text = f"A is above B; it is by {effect:g} deviations"
         means = [98 + effect * DEVIATION, 98.0]
-        found.append((text, effect > 0, [claim(above(0, 1))], means))
+        seen = {3.0: "supported", -3.0: "contradicted"}.get(effect, "")
+        found.append(Case(text, effect > 0, [claim(above(0, 1))], means, seen))
     for effect in (0.0, 2.0, 5.0, 7.0, 10.0):
         text = f"A is within 5 deviations of B; it is off by {effect:g}"
         means = [98 + effect * DEVIATION, 98.0]
         within = claim(alike(0, 1, 5 * DEVIATION))
-        found.append((text, effect < 5, [within], means))
+        seen = {0.0: "supported", 2.0: "supported", 10.0: "contradicted"}
+        found.append(Case(text, effect < 5, [within], means, seen.get(effect, "")))
     chain = claim(above(0, 1), above(1, 2))
-    found.append(("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0]))
-    found.append(("A > B > C, by 3 each", True, [chain], [98.6, 98.3, 98.0]))
+    found.append(Case("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0]))
+    means = [98.6, 98.3, 98.0]
+    found.append(Case("A > B > C, by 3 each", True, [chain], means, "supported"))
     pairs = [claim(above(2 * i, 2 * i + 1)) for i in range(13)]
-    found.append(("13 claims A > B; all are equal", False, pairs, [98.0] * 26))
-    found.append(("13 claims A > B; all by 3", True, pairs, [98.3, 98.0] * 13))
+    found.append(Case("13 claims A > B; all are equal", False, pairs, [98.0] * 26))
+    means = [98.3, 98.0] * 13
+    found.append(Case("13 claims A > B; all by 3", True, pairs, means, "supported"))
     return found
 
 
@@ -106,7 +121,7 @@ def rates(case: Case, num: int) -> dict[str, object]:
     Columns: supported, contradicted, inconclusive (shares of claims), false_supported
     and false_contradicted (of families with any such error).
     """
-    text, holds, claims, means = case
+    text, holds, claims, means, _ = case
     rng = np.random.default_rng(0)
     gc.freeze()  # statsmodels collects garbage every time: most of the seconds
     counts: Counter[str] = Counter()
@@ -149,7 +164,8 @@ def text(frame: pd.DataFrame) -> str:
             ),
         }
     )
-    note = f"{NUM_SEEDS} seeds; {machine('scipy', 'statsmodels')}"
+    each = f"{NUM_SEEDS} seeds, {frame['num'].min():,} simulations a line"
+    note = f"{each}; {machine('scipy', 'statsmodels')}"
     return f"{markdown(shown)}\n\n{note}\n"
 
 

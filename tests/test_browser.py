@@ -145,6 +145,25 @@ def test_a_legend_picks_a_curve_and_fades_the_others(browser, file):
         assert figure.locator("select").input_value() == "null"
 
 
+def test_a_pick_of_what_html_escapes_outlives_a_change_of_theme(browser, file):
+    with opened(browser, file) as page:
+        figure = drawn(page, "[id='recovery-curves']")
+        figure.locator(".role-legend-label text").filter(has_text=">").first.click()
+        choice = figure.locator("select")
+
+        def chosen(page):
+            return choice.evaluate("e => e.selectedOptions[0]?.text")
+
+        wait(page, lambda page: "->" in chosen(page), True)
+        before = chosen(page)
+        figure.locator("svg").evaluate("e => e.classList.add('old')")
+        page.emulate_media(color_scheme="dark")
+        figure.locator("svg:not(.old)").wait_for()
+        wait(page, chosen, before)
+        faded = figure.locator(".concat_0_group .mark-line path[opacity]")
+        wait(page, lambda page: faded.count() > 0, True)
+
+
 def test_the_keyboard_alone_picks_and_resets(browser, file):
     with opened(browser, file) as page:
         figure = drawn(page, FIGURE)
@@ -268,11 +287,13 @@ def test_an_open_page_follows_its_file_until_the_last_time(
                     document.querySelector('#section-far_enough h2')
                         .getBoundingClientRect().top,
                     document.querySelector('figure select').selectedIndex,
+                    document.activeElement.textContent.split(':')[0],
                 ]"""
             )
 
         before = state(page)
-        assert before == [True, pytest.approx(PHONE["height"] / 2, abs=400), 1]
+        middle = pytest.approx(PHONE["height"] / 2, abs=400)
+        assert before == [True, middle, 1, "recovery"]
         before[1] = pytest.approx(before[1], abs=3)
         write(2, 0.2)
         rows = page.locator("[id='trials-recovery'] td")

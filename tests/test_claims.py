@@ -80,7 +80,6 @@ def test_a_reader_adds_a_claim_in_the_same_form():
     [claim] = own(
         """
         [[claim]]
-        finding = 1
         sentence = "Warm starts help."
         sweep = "mine"
         metric = "final_test_accuracy"
@@ -195,13 +194,17 @@ GOOD = 'sentence = "x"\nsweep = "mine"\nmetric = "m"\nseeds = 3\n'
         ),
         (f'[[claim]]\n{GOOD}contrasts = [{{of="a\\u001b[2J", above=0}}]', "one line"),
         ("[[claims]]\nx = 1", "claims: Extra inputs"),
+        (
+            f"[[claim]]\nfinding = 1\n{GOOD}contrasts = [{{of='a', above=0}}]",
+            "finding are the article's alone",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(text, words):
     with pytest.raises(ValueError, match="mine.toml") as error:
         load_claims(written(text))
     assert words in str(error.value)
-    assert "\n" not in str(error.value).strip() or "TOML" in words
+    assert "\n" not in str(error.value)
 
 
 def test_all_that_is_wrong_is_listed_at_once():

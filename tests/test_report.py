@@ -16,12 +16,13 @@ from conftest import record, row
 
 import raybs
 from analysis import report as made
-from analysis.claims import Claim, Contrast, article, load_claims
+from analysis.claims import Claim, Claims, Contrast, article, load_claims
 from analysis.embed import columns, embed, script_json
 from analysis.findings import Result, Verdict
 from analysis.page import contrasts_table, page
 from analysis.report import assemble, render, write_report
 from analysis.rerun import sweep_command
+from analysis.tables import numbers_table
 from analysis.theme import PICKED
 from raybs.config import TrainSweep, with_seeds
 from raybs.draws import GradientSweep, cells
@@ -118,7 +119,7 @@ def test_sections_follow_the_article_with_the_summary_first_and_the_appendix_las
 
 def test_every_finding_is_in_the_summary_with_a_link_to_its_verdict(written):
     found = read(written)
-    rows = found.all("tr", "findings-table") or found.all("tr", "summary")[1:]
+    rows = found.all("tr", "summary")[1:]
     assert len(rows) == 13
     links = [a["href"] for a in found.all("a", "summary")][:13]
     assert links == [f"#finding-{number}" for number in range(1, 14)]
@@ -414,6 +415,42 @@ def test_contrasts_have_their_bounds_effect_and_p_or_say_what_is_missing():
     ]
 
 
+def test_numbers_per_layer_are_one_claim_and_one_row():
+    layers = [
+        Contrast(metric="final_cosine_to_init", of="a", layer=i, low=p, high=p + 0.02)
+        for i, p in ((1, 0.97), (2, 0.89))
+    ]
+    numbers = Claim(
+        **vars(CLAIM)
+        | {"kind": "number", "contrasts": tuple(layers), "printed": (0.98, 0.9)}
+    )
+    results = tuple(
+        Result(contrast=part, num=5, mean=mean, lower=mean - 0.01, upper=mean + 0.01)
+        for part, mean in zip(layers, (0.981, 0.95), strict=True)
+    )
+    verdict = Verdict(claim=numbers, verdict="contradicted", results=results)
+    assert numbers_table([verdict]).to_dict("records") == [
+        {
+            "config": "a",
+            "quantity": "cosine to init",
+            "printed": "0.98 ± 0.01; 0.9 ± 0.01",
+            "ours": "0.981 (0.971 to 0.991); 0.950 (0.940 to 0.960), 5 seeds",
+            "verdict": "contradicted",
+        }
+    ]
+
+
+def test_a_readers_numbers_are_not_called_the_articles(written):
+    own = Claim(
+        **vars(CLAIM)
+        | {"kind": "own", "finding": None, "contrasts": (CONTRAST,), "printed": (3.0,)}
+    )
+    found = read(written, Claims(sections=article().sections, claims=(own,)))
+    heads = found.texts("h3", "section-lr_compensation")
+    assert heads == ["Our runs", "Your numbers"]
+    assert "Of the article's" not in found.text_of("summary")
+
+
 def test_verdicts_stand_in_the_summary_and_with_their_section(written, monkeypatch):
     verdict = Verdict(claim=CLAIM, verdict="contradicted", results=RESULTS)
     monkeypatch.setattr(made, "judge", lambda *evidence: [verdict])
@@ -476,11 +513,16 @@ def test_a_chart_in_words_says_what_is_drawn_and_its_legend_can_be_picked_from()
 
 @pytest.mark.parametrize(
     ("seeds", "options"),
-    [([0], ""), ([0, 1, 2], " --seeds 3"), ([3, 7], " --seeds 3,7"), ([3], "")],
+    [([0], ""), ([0, 1, 2], " --seeds 3"), ([3, 7], " --seeds 3,7")],
 )
 def test_the_command_of_a_sweep_names_its_seeds(subset, seeds, options):
     sweep = with_seeds(TrainSweep(configs=(subset.config((8, 0.1, 1)),)), seeds)
     assert sweep_command("x", sweep) == f"python -m raybs.sweep x{options}"
+
+
+def test_no_option_names_one_seed_that_is_not_0(subset):
+    sweep = with_seeds(TrainSweep(configs=(subset.config((8, 0.1, 1)),)), [3])
+    assert sweep_command("x", sweep) == ""
 
 
 def test_the_command_of_draws_names_what_was_asked(subset):

@@ -144,6 +144,8 @@
         }
       }
       before?.view?.finalize();
+      box.setAttribute("role", "img");
+      box.classList.remove("broken");
       box.replaceChildren(target);
       figure.style.minHeight = "";
       drawn.set(figure, { turn, width, isDark, view });
@@ -151,6 +153,7 @@
     } catch (error) {
       box.removeAttribute("role");
       box.classList.add("broken");
+      figure.querySelector(".save").hidden = true; // of a chart that is no more
       box.textContent = `This chart could not be drawn: ${error.message}`;
       console.error(error);
     }
@@ -160,6 +163,7 @@
     const tools = figure.querySelector(".tools");
     const list = tools.querySelector(".pick");
     tools.hidden = false;
+    figure.querySelector(".save").hidden = false;
     if (!list) return;
     const signals = view.getState({ signals: (name) => /^picked_.+_legend$/.test(name) });
     const [signal] = Object.keys(signals.signals);
@@ -169,7 +173,9 @@
     if (list.value !== "null") list.onchange();
     view.addSignalListener("picked", (_, value) => {
       const values = Object.entries(value).find(([name]) => name !== "vlPoint")?.[1] ?? [];
-      list.value = values.length === 1 ? JSON.stringify(values[0]) : "null";
+      // By what an option means: JSON has several ways to write it.
+      const options = [...list.options].map((option) => JSON.parse(option.value));
+      list.selectedIndex = values.length === 1 ? Math.max(0, options.indexOf(values[0])) : 0;
     });
   }
 

@@ -5,6 +5,14 @@
   const figures = [...document.querySelectorAll("figure")];
   const key = `raybs ${location.pathname}`;
 
+  // Where an element is: what it is in that has an id, and its number therein.
+  const FOCUSABLE = "a, button, select, summary, [tabindex]";
+  function place(element) {
+    const within = element?.closest("[id]");
+    const number = within && [...within.querySelectorAll(FOCUSABLE)].indexOf(element);
+    return number >= 0 ? [within.id, number] : null;
+  }
+
   function remember() {
     const near = [...document.querySelectorAll("main [id]")].filter(
       (item) => item.getClientRects().length && item.getBoundingClientRect().top <= 80,
@@ -16,7 +24,7 @@
       open: [...document.querySelectorAll("details[open][id]")].map(({ id }) => id),
       picks: figures.map((figure) => [figure.id, figure.querySelector(".pick")?.value]),
       heights: figures.map((figure) => [figure.id, figure.offsetHeight]),
-      focus: document.activeElement?.id,
+      focus: place(document.activeElement),
     };
     sessionStorage.setItem(key, JSON.stringify(value));
     history.scrollRestoration = "manual";
@@ -35,9 +43,11 @@
       if (value && list) list.value = value;
       if (list?.selectedIndex === -1) list.value = "null"; // it is there no more
     }
-    find(focus)?.focus({ preventScroll: true });
-    const place = anchor && find(anchor[0]);
-    scrollTo(0, place ? scrollY + place.getBoundingClientRect().top - anchor[1] : top);
+    const near = focus && find(focus[0])?.querySelectorAll(FOCUSABLE)[focus[1]];
+    near?.focus({ preventScroll: true });
+    const kept = anchor && find(anchor[0]);
+    scrollTo(0, kept ? scrollY + kept.getBoundingClientRect().top - anchor[1] : top);
+    history.scrollRestoration = "auto"; // from here on the browser's own
   }
 
   function follow() {
