@@ -123,7 +123,8 @@ def main(
         if "md" in kinds:
             found = judge(claims, *read_evidence(store))
             mine = [v for v in found if not names or v.claim.sweep in names]
-            write_findings(store, figures, mine)
+            if mine:
+                write_findings(store, figures, mine)
         if "html" in kinds:
             path = _report(store, names, figures, claims)
             click.echo(f"The report: {path}")

@@ -228,8 +228,12 @@ def test_only_complete_trials_are_averaged(written):
 def test_the_command_writes_figures_and_tables_of_the_kinds_asked_for(
     written, tmp_path
 ):
-    arguments = ["one", "--results", written.uri, "--figures", str(tmp_path / "out")]
-    result = CliRunner().invoke(main, [*arguments, "--format=pdf", "--format=md"])
+    arguments = ["--results", written.uri, "--figures", str(tmp_path / "out")]
+    arguments += ["--format=pdf", "--format=md"]
+    result = CliRunner().invoke(main, [*arguments, "one"])
+    assert result.exit_code == 0, result.output
+    assert not (tmp_path / "out/findings.md").exists()  # there is none about "one"
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     files = {path.name for path in (tmp_path / "out/one").iterdir()}
     assert files >= {"curves.pdf", "distance.pdf", "table.md", "advice.md"}

@@ -74,12 +74,16 @@ def draw_all(page):
 
 
 def strong(page):
-    """Return which of the lines of a panel are not faded, in the legend's order."""
+    """Return which of a panel's means are not faded, in the legend's order.
+
+    They are drawn last, above the lines of single seeds.
+    """
     opacities = page.locator(f"{PANEL} .mark-line path").evaluate_all(
         "lines => lines.map(line => Number(line.getAttribute('opacity') ?? 1))"
     )
-    assert len(opacities) == len(LABELS)
-    return [opacity == 1 for opacity in opacities]
+    means = opacities[-len(LABELS) :]
+    assert len(means) == len(LABELS)
+    return [opacity == 1 for opacity in means]
 
 
 def wait(page, condition, value):
@@ -127,7 +131,7 @@ def test_hovering_a_mark_tells_its_values(browser, file):
         tooltip = page.locator("#vg-tooltip-element.visible")
         tooltip.wait_for()
         text = " ".join(tooltip.inner_text().split())
-        assert "label 1024 @ 0.01 x 30 epoch 30 mean 95.03" in text
+        assert "label 1024 @ 0.01 x 30 epoch 30 mean 95.078 lower 94.981" in text
 
 
 def test_a_legend_picks_a_curve_and_fades_the_others(browser, file):
