@@ -46,10 +46,12 @@ def training_curves(
 
 def subtitle(values: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Say how many seeds a figure is drawn from, and what its bands are."""
-    num_seeds = int(summary["num_seeds"].max()) if len(summary) else 0
-    if num_seeds > 1:
+    counts = summary.groupby("label")["num_seeds"].max()
+    if counts.max() > 1:
+        few, many = counts.min(), counts.max()
+        number = f"{many}" if few == many else f"{few} to {many}"
         faint = "; single seeds faint" if len(values) <= MAX_POINTS else ""
-        return f"mean of {num_seeds} seeds, {CONFIDENCE:.0%} interval{faint}"
+        return f"mean of {number} seeds, {CONFIDENCE:.0%} interval{faint}"
     return "one seed"
 
 
