@@ -46,9 +46,9 @@ def training_curves(
 
 def subtitle(values: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Say how many seeds a figure is drawn from, and what its bands are."""
-    counts = summary.groupby("label")["num_seeds"].max()
-    if counts.max() > 1:
-        few, many = counts.min(), counts.max()
+    # Seeds that are not finished, or diverged, leave fewer for the epochs after.
+    few, many = summary["num_seeds"].min(), summary["num_seeds"].max()
+    if many > 1:
         number = f"{many}" if few == many else f"{few} to {many}"
         faint = "; single seeds faint" if len(values) <= MAX_POINTS else ""
         return f"mean of {number} seeds, {CONFIDENCE:.0%} interval{faint}"

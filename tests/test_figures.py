@@ -12,7 +12,7 @@ from conftest import check_fields
 
 from analysis import competition, frames, landscape, statistics, theme
 from analysis.advice import advise
-from analysis.curves import training_curves
+from analysis.curves import subtitle, training_curves
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
 from analysis.figures import draw_figures, figures
 from raybs.config import Phase, TrainConfig
@@ -540,3 +540,16 @@ def test_the_front_rises_with_seconds(advice):
         [8, 16, 0.1, pytest.approx(85), True],
         [8, 16, 0.2, pytest.approx(70), False],
     ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([1, 1], "one seed"),
+        ([5, 5], "mean of 5 seeds, 95% interval; single seeds faint"),
+        ([5, 1], "mean of 1 to 5 seeds, 95% interval; single seeds faint"),
+        ([], "one seed"),
+    ],
+)
+def test_a_subtitle_says_of_how_few_seeds_a_curve_may_be(counts, words):
+    assert subtitle(pd.DataFrame(), pd.DataFrame({"num_seeds": counts})) == words
