@@ -121,7 +121,7 @@ def print_findings(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts: findings with a sentence each, then printed numbers."""
     for head, table in _findings_tables(verdicts):
         click.echo(f"\n{head}:")
-        print_table(table, wrapped=("says", "our runs", "config"))
+        print_table(table, wrapped=("says", "our runs", "config", "printed", "ours"))
     click.echo(tally(verdicts), nl=bool(tally(verdicts)))
 
 

@@ -13,7 +13,9 @@ import analysis
 from analysis.__main__ import advise_command, findings_command
 from analysis.__main__ import main as analyze
 from analysis.draws import ARTICLES_NORM, NORMS, complete
+from analysis.findings import VERDICTS
 from analysis.frames import only
+from analysis.show import print_findings
 from analysis.statistics import fit_powers, summarize_entries
 from analysis.tables import findings_table, to_markdown
 from raybs.catalog import find_sweep
@@ -98,6 +100,15 @@ def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
     for verdict in found:
         if verdict.claim.kind in ("finding", "statement"):
             assert verdict.claim.reproduced == (verdict.verdict == "supported")
+
+
+def test_every_verdict_has_its_place_on_a_terminal(capsys):
+    found = analysis.verdicts(str(TOP / "docs/reference"))
+    print_findings(found)
+    *lines, _ = capsys.readouterr().out.strip().splitlines()
+    for word in VERDICTS:
+        num = sum(verdict.verdict == word for verdict in found)
+        assert "".join(lines).count(word) == num
 
 
 def test_the_report_is_of_these_findings_and_small_enough_to_be_sent():
