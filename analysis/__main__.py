@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from analysis import frames
+from analysis.advice import check_target
 from analysis.claims import Claims, load_claims
 from analysis.evidence import read_evidence
 from analysis.findings import judge, verdicts
@@ -189,10 +190,10 @@ def findings_command(results: str, claims_file: str | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--target",
-    type=click.FloatRange(0, 1),
+    type=float,
     metavar="ACCURACY",
-    help="Test accuracy whose cost is compared, as in 0.97.  [default: what trials "
-    "stopped at, or a point below the best]",
+    help="Test accuracy whose cost is compared, a fraction, as in 0.97.  [default: "
+    "what trials stopped at, or a point below the best]",
 )
 @click.option(
     "--margin",
@@ -216,6 +217,8 @@ def advise_command(
     two batch sizes or more under one budget.
     """
     with said_politely():
+        if target is not None:
+            check_target(target)
         store = open_store(results)
         found = frames.load(store)
         known = sorted(found.trials["sweep"].unique())
@@ -223,8 +226,7 @@ def advise_command(
         for name in names or known:
             part = frames.only(found, name)
             click.echo(f"\n{name}: {part.trials['title'].iloc[0]}")
-            percent = None if target is None else 100 * target
-            text, charts = advise_on(part, target=percent, margin=margin)
+            text, charts = advise_on(part, target=target, margin=margin)
             if text:
                 num_advised += 1
                 folder = figures_folder(store, figures, name)

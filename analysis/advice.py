@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frames import Frames, summarize
+from analysis.frames import Frames
+from analysis.intervals import PERCENTAGE, summarize
 from raybs.config import is_met
 
 QUESTION = ["dataset", "budget", "until"]
@@ -40,7 +41,8 @@ class Advice:
     `points`: one row per setting, batch size and learning rate: num_seeds,
     num_diverged, mean, lower, upper (test accuracy at the end, 95 %), reached (the
     goal, by all seeds), steps, seconds, gain (of accuracy since three quarters of the
-    training), best (of its batch size), at_edge.
+    training), target_seconds (until all seeds reach the target; NaN if some do not),
+    best (of its batch size), at_edge.
 
     `lines`: accuracy by setting and batch size at the best rate, and at one that all
     batch sizes have: kind, learning_rate, mean, lower, upper.
@@ -70,17 +72,31 @@ def advise(found: Frames, *, target: float | None = None) -> list[Advice]:
     """Answer the questions of one sweep (`frames.only`) that compare batch sizes.
 
     Left out are those of which no trial has ended, without diverging, at its goal.
-    `target` is a test accuracy in per cent (default: what trials stopped at, or a point
+    `target` is a test accuracy, a fraction (default: what trials stopped at, or a point
     below the best).
 
     Raises:
-        ValueError: `found` is of several sweeps.
+        ValueError: `found` is of several sweeps, or `target` is no fraction.
     """
+    if target is not None:
+        target = check_target(target)
     if found.trials["sweep"].nunique() > 1:
         names = ", ".join(found.trials["sweep"].unique())
         raise ValueError(f"Advice is of one sweep, by analysis.only: {names}.")
     answers = [_answer(title, part, target) for title, part in _questions(found)]
     return [advice for advice in answers if advice]
+
+
+def check_target(target: float) -> float:
+    """Return a target in per cent, given as a fraction.
+
+    Raises:
+        ValueError: It is none; one that seems to be in per cent gets a hint.
+    """
+    if not 0 < target <= 1:
+        hint = f": {target / 100:g} for {target:g} %" if 1 < target <= 100 else ""
+        raise ValueError(f"target={target:g}; give a fraction above 0, up to 1{hint}.")
+    return 100 * target
 
 
 def _questions(found: Frames) -> Iterator[tuple[str, Frames]]:
@@ -121,9 +137,12 @@ def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
     if best.empty:
         return None
     if target is None:
-        highest = best["mean"].max()
         target = 100 * goal.get("test_accuracy", 0.0)
-        target = target or math.floor(10 * (highest - 1)) / 10
+        target = target or math.floor(10 * (best["mean"].max() - 1)) / 10
+    taken = _taken(history, target)
+    points = points.join(
+        taken.groupby(POINT)["seconds"].mean().rename("target_seconds"), on=POINT
+    )
     return Advice(
         title=title,
         trials=found.trials,
@@ -131,7 +150,7 @@ def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
         target=target,
         points=points,
         lines=_lines(points),
-        to_target=_to_target(history, target),
+        to_target=_to_target(taken),
         front=_front(history, points),
     )
 
@@ -181,7 +200,7 @@ def _points(
     ends = complete[[*POINT, "seed"]].assign(
         value=100 * complete["final_test_accuracy"]
     )
-    spread = summarize(ends).set_index(POINT)[["mean", "lower", "upper"]]
+    spread = summarize(ends, PERCENTAGE).set_index(POINT)[["mean", "lower", "upper"]]
     points = points.join(spread).join(_gains(history))
     points = points.reset_index()
     sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
@@ -240,10 +259,10 @@ def _lines(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)[[*names, "mean", "lower", "upper"]].reset_index(drop=True)
 
 
-def _to_target(history: pd.DataFrame, target: float) -> pd.DataFrame:
-    """Return what the soonest rate takes to `target`, by setting and batch size.
+def _taken(history: pd.DataFrame, target: float) -> pd.DataFrame:
+    """Return what each trial takes to `target`, of points where all seeds reach it.
 
-    Between two measured epochs accuracy is taken as linear. Only where all seeds reach.
+    Between two measured epochs accuracy is taken as linear.
     """
     rows = []
     for _, trial in history.groupby("trial", sort=False):
@@ -252,7 +271,11 @@ def _to_target(history: pd.DataFrame, target: float) -> pd.DataFrame:
         rows.append({name: first[name] for name in [*POINT, "seed"]} | taken)
     frame = pd.DataFrame(rows)
     all_reach = frame.groupby(POINT)["steps"].transform(lambda s: s.notna().all())
-    frame = frame[all_reach]
+    return frame[all_reach]
+
+
+def _to_target(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what the soonest rate takes, by setting and batch size, from `_taken`."""
     columns = [*POINT, "unit", "mean", "lower", "upper", "num_seeds", "perfect"]
     if frame.empty:
         return pd.DataFrame(columns=columns)

@@ -3,7 +3,8 @@
 import altair as alt
 import pandas as pd
 
-from analysis.frames import CONFIDENCE, METRICS
+from analysis.frames import METRICS
+from analysis.intervals import CONFIDENCE
 from analysis.theme import (
     CROSS,
     HEIGHT,
@@ -28,7 +29,7 @@ def training_curves(
 ) -> alt.VConcatChart:
     """Train and test, accuracy and loss against epoch: mean lines, bands, faint seeds.
 
-    `values` are `frames.curves`, `summary` their `frames.summarize`, `diverged` are
+    `values` are `frames.curves`, `summary` their `intervals.summarize`, `diverged` are
     `frames.divergences`: a cross at the bottom of each panel. `batch_sizes` gives the
     labels in the legend's order; `last_epochs` is what the epochs count from. Source:
     article, "Effect of batch size" and the two sections after it.
@@ -62,8 +63,6 @@ def lines(
     names: dict[str, str],
     x: alt.X,
     y: alt.Y,
-    *,
-    log: bool = False,
 ) -> list[alt.Chart]:
     """Return layers: mean line and interval band per label, single seeds faint.
 
@@ -77,8 +76,6 @@ def lines(
             value, seed = with_field(y, "value"), alt.Detail("seed:N")
             layers.append(faint.encode(x, value, color, dash, fading(0.25), seed))
         band = alt.Chart(summary).mark_area(clip=True)
-        if log:  # there is no logarithm of 0 or less
-            band = band.transform_calculate(lower="max(datum.lower, datum.mean / 1000)")
         lower, upper = with_field(y, "lower"), alt.Y2("upper")
         layers.append(band.encode(x, lower, upper, color, fading(0.2)))
     mean = alt.Chart(summary).mark_line(strokeWidth=2, point=_single_points(summary))
@@ -117,8 +114,7 @@ def _panel(
     summary = summary[summary["metric"] == metric]
     y = _y_axis(values["value"], metric)
     names = legend_names(batch_sizes, diverged)
-    log = "loss" in metric
-    layers = lines(values, summary, batch_sizes, names, x, y, log=log)
+    layers = lines(values, summary, batch_sizes, names, x, y)
     if len(diverged):
         color, _ = label_scales(batch_sizes, names)
         cross = alt.Chart(diverged).mark_point(shape=CROSS, size=60, strokeWidth=2.5)

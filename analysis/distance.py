@@ -16,7 +16,7 @@ def distance_from_init(
 ) -> alt.HConcatChart:
     """Distance of all weights from init (L2) against epoch, a panel a scale.
 
-    `values` are `frames.distances`, `summary` their `frames.summarize`. Source:
+    `values` are `frames.distances`, `summary` their `intervals.summarize`. Source:
     article, "Getting Far Enough" (SGD) and "ADAM vs SGD" (Adam).
     """
     names = legend_names(batch_sizes, diverged)

@@ -12,7 +12,8 @@ import pandas as pd
 from analysis.claims import Claim, Contrast
 from analysis.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames import Frames, load
-from analysis.statistics import slopes
+from analysis.intervals import COSINE, PERCENTAGE, POINTS, POSITIVE, REAL, Scale
+from analysis.statistics import power_values
 from raybs.draws import GradientSweep
 from raybs.records import Sweep, record_from_json
 from raybs.schemas import DRAW_COLUMNS
@@ -20,6 +21,26 @@ from raybs.store import Store
 
 PER_CENT = ("accuracy", "generalization_gap")
 """Ends of metrics that frames have as fractions, and claims in per cent."""
+
+
+LENGTHS = ("distance", "norm", "loss", "seconds", "step", "growth", "halfway", "length")
+"""Ends of metrics that are never negative."""
+
+
+def scale_of(contrast: Contrast) -> Scale:
+    """Return what the mean of a contrast lies between, whatever the runs say."""
+    metric = contrast.metric
+    if contrast.power_of or contrast.minus_regime:
+        return REAL
+    if metric.endswith("accuracy") and not contrast.over:
+        return POINTS if contrast.minus else PERCENTAGE
+    if metric.endswith("generalization_gap") and not contrast.over:
+        return REAL if contrast.minus else POINTS
+    if contrast.minus:
+        return REAL
+    if "cosine" in metric and not contrast.over:
+        return COSINE
+    return POSITIVE if metric.endswith(("accuracy", *LENGTHS)) else REAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +263,7 @@ def _of_draws(contrast: Contrast, draws: Cells) -> Evidence:
     except LookupError as error:
         return _none(error)
     if contrast.power_of:
-        values = slopes(np.log(np.array(sizes, float)), np.log(together))
+        values = power_values(np.array(sizes, float), together)
     else:
         values = together[:, 0]
         if len(cells) > 1:

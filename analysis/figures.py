@@ -8,6 +8,7 @@ from analysis import competition, frames, rows, statistics
 from analysis import draws as drawn
 from analysis.curves import training_curves
 from analysis.distance import distance_from_init
+from analysis.intervals import summarize
 
 MAX_LABELS = 24
 """Of lines in one chart: more can be neither told apart nor found in the legend."""
@@ -32,12 +33,17 @@ def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
     curves = frames.curves(history)
     if len(curves) or len(diverged):
         charts["curves"] = training_curves(
-            curves, frames.summarize(curves), diverged, batch_sizes, title, last_epochs
+            curves,
+            summarize(curves, frames.SCALES),
+            diverged,
+            batch_sizes,
+            title,
+            last_epochs,
         )
     moved = frames.distances(history)
     if len(moved):
         charts["distance"] = distance_from_init(
-            moved, frames.summarize(moved), diverged, batch_sizes, title
+            moved, summarize(moved), diverged, batch_sizes, title
         )
     return charts
 

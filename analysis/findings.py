@@ -25,9 +25,11 @@ from analysis.evidence import (
     find_sweeps,
     gather,
     read_evidence,
+    scale_of,
     with_growth,
 )
-from analysis.frames import Frames, half_width
+from analysis.frames import Frames
+from analysis.intervals import Scale, half_width
 from raybs.store import Store, open_store
 
 LEVEL = 0.05
@@ -163,15 +165,15 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
         return replace(result, mean=mean)
     deviation = float(values.std(ddof=1))
     half = float(half_width(deviation, len(values)))
-    result = replace(
-        result, mean=mean, lower=mean - half, upper=mean + half, deviation=deviation
-    )
+    lower, upper = map(float, scale_of(contrast).interval(mean, half))
+    result = replace(result, mean=mean, lower=lower, upper=upper, deviation=deviation)
     # What was left out is not missing by chance: nothing can be said for all.
     if len(values) < claim.num_needed or evidence.num_without:
         return result
     bounds = [b for b in (contrast.low, contrast.high) if math.isfinite(b)]
-    p_for = [_p(values, b, above=b == contrast.low) for b in bounds]
-    p_against = [_p(values, b, above=b == contrast.high) for b in bounds]
+    scale = scale_of(contrast)
+    p_for = [_p(values, b, scale, above=b == contrast.low) for b in bounds]
+    p_against = [_p(values, b, scale, above=b == contrast.high) for b in bounds]
     return replace(
         result,
         p_for=max(p_for),
@@ -180,14 +182,26 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
     )
 
 
-def _p(values: Array, bound: float, *, above: bool) -> float:
-    """Return how likely such values are if their mean is not above (below) `bound`."""
+def _p(values: Array, bound: float, scale: Scale, *, above: bool) -> float:
+    """Return how likely such values are if their mean is not above (below) `bound`.
+
+    By Student's t on `scale`, as the interval: it holds the bound where p is large.
+    """
     if np.ptp(values) <= 1e-12 * max(1.0, abs(float(values[0]))):
         # Student's t knows nothing of values that are all the same; signs do.
         beyond = values[0] > bound if above else values[0] < bound
         return float(0.5 ** len(values)) if beyond else 1.0
-    alternative = "greater" if above else "less"
-    return float(stats.ttest_1samp(values, bound, alternative=alternative).pvalue)
+    error = float(values.std(ddof=1)) / len(values) ** 0.5
+    t = _distance(float(values.mean()), bound, scale) / error
+    return float(stats.t.sf(t if above else -t, len(values) - 1))
+
+
+def _distance(mean: float, bound: float, scale: Scale) -> float:
+    """Return how far above `bound` a mean is, in its own units at the mean."""
+    if not scale.low < mean < scale.high:  # no such mean can be: a stranger's rows
+        return mean - bound
+    place = min(max(bound, scale.low), scale.high)
+    return float((scale.to_line(mean) - scale.to_line(place)) / scale.slope(mean))
 
 
 def _verdicts(family: Sequence[tuple[Claim, list[Result]]]) -> list[Verdict]:
@@ -254,7 +268,8 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
         return replace(result, needed=max(claim.num_needed, result.num))
     from statsmodels.stats.power import TTestPower
 
-    distance = min(abs(result.mean - bound) for bound in finite)
+    scale = scale_of(contrast)
+    distance = min(abs(_distance(result.mean, bound, scale)) for bound in finite)
     most = MAX_NEEDED * claim.num_needed
     if result.deviation == 0:
         return replace(result, needed=needed)

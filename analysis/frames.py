@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from analysis.intervals import PERCENTAGE, POSITIVE
 from raybs.config import (
     GOAL_COLUMNS,
     LENGTHS,
@@ -29,7 +29,8 @@ METRICS = {
 }
 """The article's four panels: column, axis title."""
 
-CONFIDENCE = 0.95
+SCALES = {name: PERCENTAGE if "accuracy" in name else POSITIVE for name in METRICS}
+"""What `curves` has of each metric: accuracies in per cent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,34 +200,6 @@ def distances(history: pd.DataFrame) -> pd.DataFrame:
     return shown.rename(columns={"weight_distance": "value"})[
         ["label", "seed", "panel", "epoch", "value"]
     ]
-
-
-def summarize(long: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and interval of `value` over seeds, per everything else.
-
-    Columns: those of `long` but seed, value; mean, lower, upper (95 % interval of the
-    mean by Student's t; with one seed both equal the mean), num_seeds.
-    """
-    by = [name for name in long.columns if name not in ("seed", "value")]
-    grouped = long.groupby(by, sort=False)["value"].agg(["mean", "std", "count"])
-    half = half_width(grouped["std"], grouped["count"]).fillna(0.0)
-    summary = pd.DataFrame(
-        {
-            "mean": grouped["mean"],
-            "lower": grouped["mean"] - half,
-            "upper": grouped["mean"] + half,
-            "num_seeds": grouped["count"],
-        }
-    )
-    return summary.reset_index()
-
-
-def half_width(deviation: Any, num: Any) -> Any:
-    """Return how far the interval of a mean of `num` values reaches (Student's t).
-
-    `deviation` is theirs, with num - 1; numbers or arrays. One value gives NaN.
-    """
-    return stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1) * deviation / num**0.5
 
 
 def divergences(history: pd.DataFrame) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def advise_on(
 ) -> tuple[str, dict[str, alt.TopLevelMixin]]:
     """Print advice, where trials have ended; return it as Markdown, and its charts.
 
-    `target` is in per cent, `margin` in points of it. No text where there is no advice.
+    `target` is a fraction, `margin` in percentage points. No text where there is none.
     """
     from analysis.landscape import landscape
 

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.draws import GROUP, Array
-from analysis.frames import CONFIDENCE
+from analysis.intervals import CONFIDENCE
 
 THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """For the tails: powers of two are edges of the histogram's bins."""
@@ -281,6 +281,22 @@ def _regimes(draws: pd.DataFrame, column: str) -> Iterator[_Regime]:
                 means=np.stack([means for means, _ in found], 1),
                 deviations=np.stack([deviations for _, deviations in found], 1),
             )
+
+
+def power_values(sizes: Array, values: Array) -> Array:
+    """Return a value per draw whose mean is the exponent of `fit_powers`' means.
+
+    `values` are (draws, batch sizes). The jackknife's pseudo-values (Tukey 1958):
+    n times the exponent of all draws, less n - 1 times that without one. So the
+    exponent that a claim is about and the one that a chart shows are one number.
+    """
+    num, x = len(values), np.log(sizes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = slopes(x, np.log(values.mean(0))[None])
+        if num < 2:
+            return whole
+        others = (values.sum(0) - values) / (num - 1)
+        return np.asarray(num * whole - (num - 1) * slopes(x, np.log(others)))
 
 
 def slopes(x: Array, y: Array) -> Array:

@@ -1,14 +1,12 @@
 """Advice in words: what to do, on what evidence, with which limits."""
 
 import math
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.advice import POINT, Advice
-from analysis.frames import CONFIDENCE, half_width
+from analysis.advice import Advice
+from analysis.intervals import half_width
+from analysis.pick import Difference, Pick, Row, paired, pick, rows_of, same
 from analysis.tables import escaped
 
 MARGIN = 0.2
@@ -20,30 +18,22 @@ SCALING = 1.25
 MAX_SEEDS = 1000
 """Where counting ends: more are not worth it."""
 
-Row = dict[str, Any]
-"""A row of `Advice.points`."""
-
 
 def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
     """Return sentences by heading: Advice, Evidence, Limits.
 
-    The batch size to take is the one that trains soonest among those whose accuracy, at
-    their best learning rates, is within `margin` points of the highest; of trials that
-    stop at a goal, the one that reaches it soonest.
+    One batch size is advised where it can be told from all others; else all that cannot
+    are named, with the one that gets to the target soonest. Accuracies within `margin`
+    points of the highest count as equal.
     """
-    best = _rows(advice.points[advice.points["best"]])
+    found = pick(advice, margin)
+    best = rows_of(advice.points[advice.points["best"]])
     goal, trials = advice.goal, advice.trials
-    if not goal:
-        top = max(best, key=lambda row: float(row["mean"]))
-        close = [row for row in best if row["mean"] >= top["mean"] - margin]
-        chosen = min(close, key=lambda row: float(row["seconds"]))
-    else:
-        top = min(best, key=lambda row: float(row["steps"]))
-        chosen = min(best, key=lambda row: float(row["seconds"]))
+    top, chosen = found.top, found.chosen
     budget = str(trials["budget"].iloc[0])
-    evidence = _comparison(advice, top, chosen, margin)
+    evidence = _comparison(advice, found, margin)
     for row in best:
-        if _same(row, chosen) or _same(row, top):
+        if same(row, chosen) or same(row, top):
             continue
         said = f"{_effort(row)}"
         if not goal:
@@ -57,7 +47,7 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
         "new data expect slightly less."
     )
     return {
-        "Advice": [_headline(advice, chosen, budget)],
+        "Advice": [_headline(advice, found, budget, margin)],
         "Evidence": [_capital(text) for text in evidence + _scaling(advice)],
         "Limits": limits,
     }
@@ -71,36 +61,61 @@ def to_markdown(found: dict[str, list[str]], title: str) -> str:
     return "\n".join(lines)
 
 
-def paired(
-    trials: pd.DataFrame, one: Row, other: Row
-) -> tuple[float, float, float, int]:
-    """Return the mean difference in accuracy of two points, its interval, its seeds.
-
-    The same seed's trials are a pair (Student's t, 95 %); one pair has no interval.
-    """
-
-    def ends(point: Row) -> "pd.Series[float]":
-        mask = np.logical_and.reduce([trials[n] == point[n] for n in POINT])
-        chosen = trials[mask & (trials["status"] == "complete")]
-        by_seed: pd.Series[float] = chosen.set_index("seed")["final_test_accuracy"]
-        return 100 * by_seed
-
-    differences = (ends(one) - ends(other)).dropna()
-    num, mean = len(differences), float(differences.mean())
-    if num < 2:
-        return mean, math.nan, math.nan, num
-    half = float(half_width(differences.std(), num))
-    return mean, mean - half, mean + half, num
-
-
-def _headline(advice: Advice, chosen: Row, budget: str) -> str:
-    what = f"Train with {_point(chosen)}: "
+def _headline(advice: Advice, found: Pick, budget: str, margin: float) -> str:
+    chosen = found.chosen
     if advice.goal:
-        return f"{what}it reaches {_goal(advice)} soonest, {_effort(chosen)}."
-    return (
-        f"{what}{_accuracy(chosen)} after {budget}, {_seconds(chosen['seconds'])} of "
-        "training a trial."
-    )
+        soonest = f"{_goal(advice)} soonest, {_effort(chosen)}"
+        if found.is_alone:
+            return f"Train with {_point(chosen)}: it reaches {soonest}."
+        return f"{_cannot_be_told(found)} {_capital(_point(chosen))} reaches {soonest}."
+    if found.is_alone and same(found.top, chosen):
+        return (
+            f"Train with {_point(chosen)}: {_accuracy(chosen)} after {budget}"
+            f"{_soon(advice, chosen)}."
+        )
+    if found.is_alone:
+        return (
+            f"Train with {_point(chosen)}: {_accuracy(chosen)} after {budget}, within "
+            f"{margin:g} points of the highest, and the soonest of these to "
+            f"{advice.target:g} %, in {_seconds(chosen['target_seconds'])} of training."
+        )
+    said = f"{_cannot_be_told(found)} The highest is {_point(found.top)}, with "
+    said += f"{_accuracy(found.top)} after {budget}"
+    if math.isnan(chosen["target_seconds"]):
+        return f"{said}; none of them reaches {advice.target:g} % with all seeds."
+    soonest = f"to {advice.target:g} %, in {_seconds(chosen['target_seconds'])} of "
+    if same(found.top, chosen):
+        return f"{said}; it is also the soonest {soonest}training."
+    return f"{said}; the soonest {soonest}training, is {_point(chosen)}."
+
+
+def _cannot_be_told(found: Pick) -> str:
+    """Say which batch sizes are tied, by the settings that they are of."""
+    by_setting: dict[str, list[int]] = {}
+    for row in found.tied:
+        sizes = by_setting.setdefault(row["setting"], [])
+        if row["batch_size"] not in sizes:
+            sizes.append(row["batch_size"])
+    named = [
+        _listed(sorted(sizes)) + (f" ({setting})" if setting else "")
+        for setting, sizes in by_setting.items()
+    ]
+    num_seeds = min(row["num_seeds"] for row in found.tied)
+    seeds = "one seed" if num_seeds < 2 else f"{num_seeds} seeds"
+    return f"Batch sizes {' and '.join(named)} cannot be told apart with {seeds}."
+
+
+def _listed(values: list[int]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _soon(advice: Advice, row: Row) -> str:
+    """Say when a point reaches the target, if it does."""
+    seconds = row["target_seconds"]
+    if math.isnan(seconds):
+        return ""
+    return f", and {advice.target:g} % after {_seconds(seconds)} of training"
 
 
 def _goal(advice: Advice) -> str:
@@ -114,19 +129,35 @@ def _goal(advice: Advice) -> str:
     return " or ".join(said)
 
 
-def _comparison(advice: Advice, top: Row, chosen: Row, margin: float) -> list[str]:
-    trials = advice.trials
+def _comparison(advice: Advice, found: Pick, margin: float) -> list[str]:
+    """Say how what is chosen compares with the top, and with what is sooner."""
+    trials, top, chosen = advice.trials, found.top, found.chosen
     if advice.goal:
-        if _same(top, chosen):
+        best = rows_of(advice.points[advice.points["best"]])
+        fewest = min(best, key=lambda row: float(row["steps"]))
+        if same(fewest, chosen):
             return ["It takes the fewest steps, too."]
-        return [f"{_point(top)} takes the fewest steps: {_effort(top)}."]
-    if _same(top, chosen):
-        return ["None is more accurate at its own best learning rate."]
-    return [
-        f"{_point(top)} is the most accurate: {_accuracy(top)}. But {_point(chosen)} "
-        f"is within {margin:g} points ({_difference(paired(trials, chosen, top))}), "
-        f"and trains in {chosen['seconds'] / top['seconds']:.2f} times the seconds."
-    ]
+        return [f"{_point(fewest)} takes the fewest steps: {_effort(fewest)}."]
+    said = []
+    if same(top, chosen):
+        said.append("No other is more accurate, each at its own best learning rate.")
+    else:
+        said.append(
+            f"{_point(top)} is the most accurate: {_accuracy(top)}{_soon(advice, top)}."
+        )
+        said.append(
+            f"{_point(chosen)} ends with {_accuracy(chosen)}, "
+            f"{_difference(paired(trials, chosen, top))} against it."
+        )
+    sooner = advice.points[advice.points["target_seconds"] < chosen["target_seconds"]]
+    if len(sooner):
+        first = rows_of(sooner.nsmallest(1, "target_seconds"))[0]
+        said.append(
+            f"{_point(first)} reaches {advice.target:g} % sooner, after "
+            f"{_seconds(first['target_seconds'])}, but ends lower: "
+            f"{_difference(paired(trials, first, top))} against {_point(top)}."
+        )
+    return said
 
 
 def _scaling(advice: Advice) -> list[str]:
@@ -156,7 +187,7 @@ def _scaling(advice: Advice) -> list[str]:
     missed = [
         f"batch size {row['batch_size']}"
         + (f" ({row['setting']})" if row["setting"] else "")
-        for row in _rows(pairs[pairs["_merge"] == "left_only"])
+        for row in rows_of(pairs[pairs["_merge"] == "left_only"])
     ]
     if missed:
         found.append(
@@ -201,7 +232,7 @@ def _limits(
             )
         if any(row["gain"] != row["gain"] for row in best):
             found.append("Too few measured epochs to tell whether curves are flat.")
-    diverged = _rows(advice.points[advice.points["num_diverged"] > 0])
+    diverged = rows_of(advice.points[advice.points["num_diverged"] > 0])
     if diverged:
         who = "; ".join(map(_point, diverged))
         found.append(f"Diverged with some seed, and so not considered: {who}.")
@@ -224,13 +255,13 @@ def _about_seeds(
         ]
     needed = 0
     for row in best:
-        mean, lower, upper, num = paired(trials, row, top)
-        if _same(row, top) or num < 2 or not lower <= 0 <= upper:
+        found = paired(trials, row, top)
+        if same(row, top) or found.num < 2 or found.is_told:
             continue
-        if -margin <= lower and upper <= margin:  # whatever it is, it makes no odds
-            continue
-        half = (upper - mean) / stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1)
-        needed = max(needed, _num_seeds(half * num**0.5, max(abs(mean), margin), num))
+        if -margin <= found.lower and found.upper <= margin:  # whatever it is, it is
+            continue  # no difference to the reader
+        size = max(abs(found.mean), margin)
+        needed = max(needed, _num_seeds(found.deviation, size, found.num))
     if not needed:
         return []
     return [
@@ -272,16 +303,8 @@ def _about_budget(advice: Advice, best: list[Row], budget: str) -> str:
     )
 
 
-def _rows(points: pd.DataFrame) -> list[Row]:
-    return [{str(k): v for k, v in row.items()} for row in points.to_dict("records")]
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _same(one: Row, other: Row) -> bool:
-    return all(one[name] == other[name] for name in POINT)
 
 
 def _point(row: Row) -> str:
@@ -306,8 +329,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
-def _difference(found: tuple[float, float, float, int]) -> str:
-    mean, lower, upper, num = found
-    if num < 2:
-        return f"{mean:+.2f} points"
-    return f"{mean:+.2f} points, {lower:+.2f} to {upper:+.2f}"
+def _difference(found: Difference) -> str:
+    if found.num < 2:
+        return f"{found.mean:+.2f} points"
+    return f"{found.mean:+.2f} points, {found.lower:+.2f} to {found.upper:+.2f}"

@@ -14,6 +14,7 @@ import analysis
 from analysis import frames, tables
 from analysis.__main__ import findings_command, main
 from analysis.figures import figures
+from analysis.intervals import REAL, summarize
 from analysis.show import draw_sweeps
 from analysis.theme import color_of, save
 from raybs.catalog import find_sweep
@@ -152,13 +153,13 @@ def test_a_summary_is_mean_and_t_interval_over_seeds():
     long = pd.DataFrame(
         {"label": "a", "epoch": 1, "seed": [0, 1, 2], "value": [1.0, 2.0, 6.0]}
     )
-    [one] = frames.summarize(long).to_dict("records")
+    [one] = summarize(long, REAL).to_dict("records")
     assert one["mean"] == 3
     # Deviation sqrt(7), 2 degrees of freedom: t = 4.302653 (any table).
     assert one["upper"] - one["mean"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
     assert one["mean"] - one["lower"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
     assert one["num_seeds"] == 3
-    [alone] = frames.summarize(long[:1]).to_dict("records")
+    [alone] = summarize(long[:1]).to_dict("records")
     assert alone["lower"] == alone["mean"] == alone["upper"] == 1
 
 

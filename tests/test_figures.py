@@ -1,6 +1,7 @@
 """Every figure on literal frames: what it reads, how it looks, what the mouse does."""
 
 import json
+import math
 import re
 import struct
 import zlib
@@ -15,6 +16,7 @@ from analysis.advice import advise
 from analysis.curves import subtitle, training_curves
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
 from analysis.figures import draw_figures, figures
+from analysis.intervals import summarize
 from raybs.config import Phase, TrainConfig
 from raybs.draws import GradientSweep
 
@@ -128,7 +130,7 @@ def some_draws():
 @pytest.fixture(scope="module")
 def charts():
     found = grid_frames("sgd", "adam")
-    [advice] = advise(found, target=70.0)
+    [advice] = advise(found, target=0.7)
     return (
         figures(grid_frames("sgd", diverged=True))
         | draw_figures(some_draws())
@@ -138,7 +140,7 @@ def charts():
 
 @pytest.fixture(scope="module")
 def advice():
-    [found] = advise(grid_frames("sgd"), target=70.0)
+    [found] = advise(grid_frames("sgd"), target=0.7)
     return found
 
 
@@ -247,7 +249,8 @@ def test_the_same_frames_give_the_same_file(charts):
 def test_a_sweep_of_which_all_diverged_still_compiles():
     nothing = frames.curves(grid_frames("sgd").history[:0])
     gone = pd.DataFrame({"label": ["a"], "seed": [0], "epoch": [1]})
-    chart = training_curves(nothing, frames.summarize(nothing), gone, {"a": 64}, "t")
+    summary = summarize(nothing, frames.SCALES)
+    chart = training_curves(nothing, summary, gone, {"a": 64}, "t")
     vl_convert.vegalite_to_vega(chart.to_dict())
 
 
@@ -259,7 +262,7 @@ def test_long_trials_of_many_configs_are_drawn():
     one = pd.DataFrame(rows, columns=["label", "seed", "epoch"])
     long = one.assign(metric="test_accuracy", value=50.0)
     gone = one[:0]
-    chart = training_curves(long, frames.summarize(long), gone, labels, "t")
+    chart = training_curves(long, summarize(long, frames.SCALES), gone, labels, "t")
     assert max(map(len, chart.to_dict()["datasets"].values())) == 7200
 
 
@@ -498,9 +501,12 @@ def test_points_are_the_ends_of_trials(advice):
     ]
     assert advice.points["best"].tolist() == [True, False, False, True]
     assert advice.points["at_edge"].tolist() == ["lowest", "", "", "highest"]
-    # Of 80 and 90: deviation of the mean 5, 1 degree of freedom: t = 12.7062.
-    assert advice.points["upper"][0] == pytest.approx(85 + 5 * 12.7062, abs=1e-3)
-    assert advice.points["lower"][0] == pytest.approx(85 - 5 * 12.7062, abs=1e-3)
+    # Of 80 and 90: deviation of the mean 5, 1 degree of freedom: t = 12.7062; the
+    # logit of 0.85 is 1.734601, and its slope 1 / (0.85 * 0.15 * 100).
+    reach = 5 * 12.7062 / 12.75
+    for name, logit in (("upper", 1.734601 + reach), ("lower", 1.734601 - reach)):
+        bounded = 100 / (1 + math.exp(-logit))
+        assert advice.points[name][0] == pytest.approx(bounded, abs=1e-3)
 
 
 def test_lines_are_the_best_rates_and_the_one_that_is_best_for_all(advice):

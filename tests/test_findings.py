@@ -8,11 +8,13 @@ import pytest
 from scipy import stats
 
 from analysis.claims import Claim, Claims, Contrast
-from analysis.draws import Draws
+from analysis.draws import ARTICLES_NORM, Draws
 from analysis.evidence import gather, with_growth
 from analysis.findings import Verdict, judge
 from analysis.frames import Frames
+from analysis.intervals import PERCENTAGE
 from analysis.sentences import describe
+from analysis.statistics import fit_powers
 from benchmarks.verdicts import above, alike, cases, claim, rates
 from raybs.config import Phase, TrainConfig
 from raybs.draws import GradientSweep
@@ -60,10 +62,11 @@ def test_pairs_are_the_same_seeds_and_their_test_is_students():
     assert (result.num, verdict.verdict) == (3, "supported")
     differences = np.subtract(a, b)
     assert result.mean == pytest.approx(differences.mean())
+    # On the scale of -100 to 100 points, which bends nothing of this size.
     student = stats.ttest_rel(a, b)
-    assert result.p_for == pytest.approx(student.pvalue / 2)
+    assert result.p_for == pytest.approx(student.pvalue / 2, rel=1e-3)
     low, high = student.confidence_interval(0.95)
-    assert (result.lower, result.upper) == pytest.approx((low, high))
+    assert (result.lower, result.upper) == pytest.approx((low, high), rel=1e-3)
     deviation = differences.std(ddof=1)
     assert result.standardized == pytest.approx(differences.mean() / deviation)
 
@@ -402,12 +405,50 @@ def test_draws_are_paired_by_their_sample_sets():
     assert evidence.values.tolist() == [0.5, 1.0, 1.0]
 
 
-def test_an_exponent_is_the_slope_of_logarithms_of_every_sample_set():
+def test_an_exponent_is_that_of_the_means_by_the_jackknife():
     sizes = (1, 4, 16)
-    found = drawn({("early", b): [3 * b**0.5, 5 * b**0.25] for b in sizes})
+    norms = {b: np.array([3 * b**0.5, 5 * b**0.25, 4 * b**0.3]) for b in sizes}
+    found = drawn({("early", b): list(values) for b, values in norms.items()})
     asked = of_draws(power_of=sizes, low=0.4, high=0.6)
     [evidence] = gather(asked, None, {"mine": found})
-    assert evidence.values.tolist() == pytest.approx([0.5, 0.25])
+
+    def slope(kept):
+        means = [norms[b][kept].mean() for b in sizes]
+        return np.polyfit(np.log(sizes), np.log(means), 1)[0]
+
+    whole = slope([0, 1, 2])
+    twin = [3 * whole - 2 * slope(kept) for kept in ([1, 2], [0, 2], [0, 1])]
+    assert evidence.values.tolist() == pytest.approx(twin)
+
+
+def test_a_claimed_exponent_is_the_one_that_charts_show():
+    rng, sizes = np.random.default_rng(0), (1, 4, 16)
+    cells = {("early", b): list(b**0.3 * rng.lognormal(0, 0.3, 400)) for b in sizes}
+    found = drawn(cells)
+    asked = of_draws(power_of=sizes, low=0.4, high=0.6)
+    [evidence] = gather(asked, None, {"mine": found})
+    fits = fit_powers(found.draws, ARTICLES_NORM).set_index("quantity")
+    shown = fits.loc["mean", "exponent"]
+    assert evidence.values.mean() == pytest.approx(shown, abs=1e-3)
+
+
+def test_of_all_seeds_at_one_accuracy_the_interval_stays_below_100():
+    accuracies = [94.0, 98.0]
+    one = Contrast(metric="final_test_accuracy", of="c0", low=90.0)
+    [verdict] = judged(frames({"c0": accuracies}), claim(one))
+    [result] = verdict.results
+    assert 0 < result.lower < 96 < result.upper < 100
+
+
+def test_a_claim_and_its_interval_agree_where_the_scale_bends():
+    """Near 100 % the test and the interval are made on the same scale."""
+    values = [99.0, 99.9, 99.95, 99.2]
+    half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    lower, upper = PERCENTAGE.interval(np.mean(values), half)
+    for bound, inside in ((lower - 0.01, False), (lower + 0.01, True)):
+        one = Contrast(metric="final_test_accuracy", of="c0", low=bound)
+        [verdict] = judged(frames({"c0": values}), claim(one))
+        assert (verdict.results[0].p_for > 0.025) == inside
 
 
 def test_relative_spread_is_the_distance_from_the_median():
