@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.draws import Draws
 from analysis.frames import Frames, only
 from analysis.rerun import cell_command, trial_command
+from raybs.checks import count
 from raybs.config import TrainSweep, label
 from raybs.draws import GradientSweep
 from raybs.records import Sweep
@@ -41,11 +42,11 @@ class Facts:
         if self.num_trials:
             counts = ", ".join(f"{n:,} {word}" for word, n in self.statuses.items())
             held.append(
-                f"{_plural(self.num_trials, 'trial')} ({counts}) of "
-                f"{_plural(self.num_seeds, 'seed')}"
+                f"{count(self.num_trials, 'trial')} ({counts}) of "
+                f"{count(self.num_seeds, 'seed')}"
             )
         if self.num_draws:
-            held.append(f"{_plural(self.num_draws, 'draw')} of gradients")
+            held.append(f"{count(self.num_draws, 'draw')} of gradients")
         if not held:
             return "These results hold no trials and no draws yet."
         said = f"These results hold {' and '.join(held)}"
@@ -174,10 +175,6 @@ def _worker(kind: Mapping[Any, Any]) -> str:
         f"{kind['device']}, {threads} thread{'' if threads == '1' else 's'} a worker, "
         f"torch {kind['torch_version']}"
     )
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

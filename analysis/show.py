@@ -1,5 +1,6 @@
 """Tables, advice and charts of sweeps: printed, and written to a folder."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis import frames, tables
 from analysis.advice import advise
 from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
+from analysis.embed import HEADINGS
 from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
 from analysis.wording import MARGIN, to_markdown, words
@@ -115,6 +117,15 @@ def write(
         save(chart, folder, name, [kind for kind in kinds if kind != "md"])
     if texts or charts:
         click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")
+
+
+def delete_figures(store: Store, name: str, figures: str | None = None) -> None:
+    """Delete the tables and charts that were written of a sweep, and nothing else."""
+    folder = figures_folder(store, figures, name)
+    ours = re.compile(rf"(table|advice|{'|'.join(HEADINGS)})(_\d+)?")
+    for path in folder.glob("*.*"):
+        if ours.fullmatch(path.stem) and path.suffix[1:] in KINDS:
+            path.unlink(missing_ok=True)
 
 
 def print_findings(verdicts: Sequence[Verdict]) -> None:

@@ -6,14 +6,22 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from raybs.catalog import find_sweep
+from raybs.checks import count
 from raybs.chunks import Wanted, make_chunks, merge
-from raybs.config import GOAL_COLUMNS, TrainConfig, TrainSweep, truncated, with_seeds
+from raybs.config import (
+    GOAL_COLUMNS,
+    TrainConfig,
+    TrainSweep,
+    label,
+    truncated,
+    with_seeds,
+)
 from raybs.cost import Speed
 from raybs.data import describe
 from raybs.draws import GradientSweep, cells, check_samples
-from raybs.paths import TRAINER_VERSION, resolved
+from raybs.paths import TRAINER_VERSION, resolved, state_keys
 from raybs.plan import Plan, Request, make_plan, requests, with_stops
-from raybs.records import Sweep
+from raybs.records import Sweep, as_resolved, record_from_json
 from raybs.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -112,6 +120,65 @@ def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     )
     num_draws = sum(len(item.pairs) for item in wanted)
     return replace(plan, chunks=tuple(chunks), draws_asked=num_draws)
+
+
+def find_replaced(store: Store, asked: Sequence[Asked]) -> dict[str, str]:
+    """Return what recorded sweeps would be lost from sight, by name, in words.
+
+    One is, if another of its name does not ask for all of its trials, or draws: more
+    seeds, epochs or draws of the same only add to it.
+    """
+    records = store.read_records("sweeps", record_from_json)
+    replaced = {}
+    for item in asked:
+        if item.name not in records:
+            continue
+        recorded, entries = records[item.name]
+        lost = _lost(recorded, entries, item)
+        if lost:
+            replaced[item.name] = (
+                f"'{item.name}' is recorded in {store.uri} as \"{entries['title']}\"; "
+                f"the '{item.name}' that you ask for, \"{item.title}\", leaves out "
+                f"{lost} of it. Give this one another name, or another --results; or "
+                "replace that one by --replace (replace=True): its rows stay stored."
+            )
+    return replaced
+
+
+def _lost(recorded: Sweep, entries: Mapping[str, Any], item: Asked) -> str:
+    """Say what of a recorded sweep `item` does not ask for; "" if it asks for all."""
+    sweep = item.sweep
+    if isinstance(recorded, GradientSweep) != isinstance(sweep, GradientSweep):
+        return "everything"
+    if recorded.training.until != sweep.training.until:
+        return "the goal"
+    # Names of states, whatever data they are of: those of a new file count as the old.
+    known = {
+        key
+        for request in item.requests
+        for key in state_keys(request.config, request.config.dataset)
+    }
+    missing = [
+        config
+        for config in recorded.configs
+        if state_keys(as_resolved(config, entries), config.dataset)[-1] not in known
+    ]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        first = f"'{label(missing[0])}', seed {missing[0].seed}"
+        return f"{count(len(missing), 'trial')} ({first}{others})"
+    if not (isinstance(recorded, GradientSweep) and isinstance(sweep, GradientSweep)):
+        return ""
+    if not recorded.regimes.keys() <= sweep.regimes.keys():
+        return "regimes"
+    if not {*recorded.batch_sizes} <= {*sweep.batch_sizes}:
+        return "batch sizes"
+    if not {*recorded.pairs} <= {*sweep.pairs}:
+        return "draws"
+    same = ("num_samples", "learning_rate", "reduction", "layers", "frozen", "seed")
+    if any(getattr(recorded, name) != getattr(sweep, name) for name in same):
+        return "all draws"
+    return ""
 
 
 def write_sweeps(

@@ -1,4 +1,4 @@
-"""Checks of what users give: small helpers that the dataclasses here share."""
+"""Checks of what users give, and words for it: small helpers without a home."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,11 @@ def any_of(values: Iterable[object]) -> str:
     """Join as in 'sgd, adam or adamw'."""
     *most, last = map(str, values)
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def count(number: int, what: str) -> str:
+    """Say how many there are: "1 trial", "2,000 trials"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def to_tuples(self: object, *names: str) -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from raybs.asked import Asked
+from raybs.asked import Asked, find_replaced
+from raybs.checks import count
 from raybs.display import duration, size
+from raybs.grid import MAX_TRIALS
 from raybs.launch import DEVICES, LaunchError, Resources
 from raybs.options import parse_gpus, parse_replicas
 from raybs.plan import Plan
@@ -95,6 +97,18 @@ OPTIONS = [
         "long; its work starts again.",
     ),
     click.option(
+        "--replace",
+        is_flag=True,
+        help="Let a sweep take the place of a recorded one of its name that has other "
+        "trials. Their rows stay stored.",
+    ),
+    click.option(
+        "--yes",
+        is_flag=True,
+        help="Confirm what would be asked or refused: what --prune deletes, more than "
+        f"{MAX_TRIALS:,} trials, bfloat16 where it is slower than float32.",
+    ),
+    click.option(
         "--figures",
         metavar="FOLDER",
         help="Where tables and charts go.  [default: figures, in a local results "
@@ -126,6 +140,8 @@ def run_command(
     device: str | None,
     replicas: str,
     trial_timeout: float,
+    replace: bool,
+    yes: bool,
     figures: str | None,
 ) -> None:
     """Run what `ask` returns, to tables and charts; the rest are OPTIONS.
@@ -157,9 +173,12 @@ def run_command(
     plan = first_plan(asked, store, resources)
     say_plan(plan, num_workers(resources, local=local))
     if plan_only:
+        for why in find_replaced(store, asked).values():
+            click.echo(why)
         return
-    outcome = carry_out(asked, plan, store, resources, local=local)
-    draw(store, [item.name for item in asked], figures)
+    options = {"local": local, "replace": replace, "confirmed": yes}
+    outcome = carry_out(asked, plan, store, resources, **options)
+    draw(store, [item.name for item in asked], figures, outcome.replaced)
     if outcome.failures or outcome.left:
         click.echo(
             f"{len(outcome.failures)} failed, {outcome.left} epochs and draws are "
@@ -203,30 +222,39 @@ def say_plan(plan: Plan, num_workers: int) -> None:
     """Print what is asked, stored, shared, to train and to draw."""
     until = any(stretch.until for stretch in plan.stretches)
     most = "at most " if until else ""  # trials may stop before
-    epochs = f"{plan.num_trials} trials ask for {most}{plan.asked} epochs: "
+    verb = "asks" if plan.num_trials == 1 else "ask"
+    trials = f"{count(plan.num_trials, 'trial')} {verb} for"
+    epochs = f"{trials} {most}{count(plan.asked, 'epoch')}: "
     if not plan.stretches:
         click.echo(f"{epochs}all stored.")
     else:
         click.echo(
-            f"{epochs}{plan.stored} stored, {plan.shared} shared between trials,\n"
-            f"{plan.to_train} to train in {len(plan.stretches)} stretches."
+            f"{epochs}{plan.stored:,} stored, {plan.shared:,} shared between trials,\n"
+            f"{plan.to_train:,} to train in {_stretches(len(plan.stretches))}."
         )
     if plan.draws_asked:
-        left = f"{plan.to_draw} to take in {len(plan.chunks)} chunks"
-        stored = f"{plan.draws_asked - plan.to_draw} stored, {left}"
-        click.echo(
-            f"{plan.draws_asked} draws: {stored if plan.chunks else 'all stored'}."
-        )
+        left = f"{plan.to_draw:,} to take in {count(len(plan.chunks), 'chunk')}"
+        stored = f"{plan.draws_asked - plan.to_draw:,} stored, {left}"
+        asked = count(plan.draws_asked, "draw")
+        click.echo(f"{asked}: {stored if plan.chunks else 'all stored'}.")
     if plan.pieces:
-        workers = f"{num_workers} worker{'s' if num_workers > 1 else ''}"
         click.echo(
-            f"About {duration(plan.bound(num_workers))} on {workers}; "
+            f"About {duration(plan.bound(num_workers))} on "
+            f"{count(num_workers, 'worker')}; "
             f"{size(plan.num_bytes)} to write."
         )
 
 
-def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
-    """Print the tables and draw the charts of these sweeps."""
-    from analysis.show import draw_sweeps
+def _stretches(number: int) -> str:
+    return f"{number:,} stretch{'' if number == 1 else 'es'}"
 
+
+def draw(
+    store: Store, names: Sequence[str], figures: str | None, replaced: Sequence[str]
+) -> None:
+    """Print the tables and draw the charts of these sweeps, of `replaced` ones anew."""
+    from analysis.show import delete_figures, draw_sweeps
+
+    for name in replaced:
+        delete_figures(store, name, figures)
     draw_sweeps(store, names, figures)

@@ -231,10 +231,9 @@ class ListOf(click.ParamType[list[Any]]):
     default="grid",
     show_default=True,
     metavar="NAME",
-    help="What the results are called, as in wide; a grid of the same name takes its "
-    "place.",
+    help="What the results are called, as in wide; another grid of the same name "
+    "takes its place only with --replace.",
 )
-@click.option("--yes", is_flag=True, help=f"Confirm more than {MAX_TRIALS:,} trials.")
 @with_options
 def grid_command(
     name: str,
@@ -242,7 +241,6 @@ def grid_command(
     until: tuple[str, ...],
     hidden: tuple[str, ...],
     zipped: str | None,
-    yes: bool,
     seconds: float | None,
     base_batch_size: int,
     evaluate_every: int,
@@ -268,7 +266,7 @@ def grid_command(
             seeds=parse_seeds(seeds),
             until=parse_until(until),
             evaluate_every=evaluate_every,
-            max_trials=None if yes else MAX_TRIALS,
+            max_trials=None if others["yes"] else MAX_TRIALS,
         )
         several = [axis for axis in AXES if axes[axis] and len(axes[axis]) > 1]
         several += ["hidden"] if len(hidden) > 1 else []

@@ -1,9 +1,11 @@
-"""Delete stored states that no sweep needs."""
+"""Find stored states that no sweep needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from raybs.catalog import find_sweep, sweep_names
-from raybs.config import GOAL_COLUMNS, first_met, with_seeds
+from raybs.config import GOAL_COLUMNS, TrainConfig, TrainSweep, first_met, with_seeds
 from raybs.data import describe
 from raybs.paths import resolved, state_keys
 from raybs.records import as_resolved, record_from_json
@@ -12,56 +14,106 @@ from raybs.store import Store
 COLUMNS = ["state_key", "status", *GOAL_COLUMNS]
 
 
-def prune(store: Store, *, dry_run: bool) -> tuple[int, int]:
-    """Delete states that neither the sweeps of raybs nor those of `store` go on from.
+@dataclass(kw_only=True)
+class Share:
+    """Stored states of one sweep: how many stay, how many are to go, their bytes.
+
+    A state that sweeps share counts for the first of them. States of no recorded sweep
+    have a share of their own, whose `sweep` is "".
+    """
+
+    sweep: str
+    num_trials: int = 0
+    kept: int = 0
+    kept_bytes: int = 0
+    gone: int = 0
+    gone_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What would be deleted: paths in the results folder, bytes, shares of sweeps."""
+
+    paths: Sequence[str]
+    num_bytes: int
+    shares: Sequence[Share]
+
+
+def find_prunable(store: Store) -> Pruning:
+    """Find states that neither the sweeps of raybs nor those of `store` go on from.
 
     These are all but forks and ends; a rolling state stays while its path misses rows.
-    Rows stay: they are small, and they are the results. Returns how many files go, or
-    would go, and their bytes.
+    Rows stay: they are small, and they are the results.
     """
     rows = {row["state_key"]: row for row in store.read_rows(COLUMNS).to_pylist()}
     files = store.state_files()
     followers: dict[str, set[str]] = {}
     ends, unfinished = set[str](), set[str]()
-    for keys, measured, until in _paths(store):
+    shares = {"": Share(sweep="")}
+    owners: dict[str, Share] = {}
+    for name, keys, measured, until in _paths(store):
+        here = files.keys() & keys
+        if name:
+            share = shares.setdefault(name, Share(sweep=name))
+            share.num_trials += 1
+            for key in here:
+                owners.setdefault(key, share)
         ends.add(keys[-1])
         for key, follower in zip(keys, keys[1:], strict=False):
             if key in files:  # of a million others some may be asked for
                 followers.setdefault(key, set()).add(follower)
-        found = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
-        diverged = any(row["status"] == "diverged" for _, row in found)
-        ended = len(found) == len(measured) or first_met(until, found) is not None
+        stored = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
+        diverged = any(row["status"] == "diverged" for _, row in stored)
+        ended = len(stored) == len(measured) or first_met(until, stored) is not None
         if not ended and not diverged:
-            unfinished.update(files.keys() & keys)
+            unfinished |= here
     kept = ends | {key for key, after in followers.items() if len(after) > 1}
+    sizes = store.sizes()
     gone = store.leftovers()
+    shares[""].gone = len(gone)
+    shares[""].gone_bytes = sum(sizes.get(path, 0) for path in gone)
     for key, paths in files.items():
+        share = owners.get(key, shares[""])
         for path in paths:
-            if key not in (kept if path.startswith("states") else unfinished):
+            size = sizes.get(path, 0)
+            if key in (kept if path.startswith("states") else unfinished):
+                share.kept += 1
+                share.kept_bytes += size
+            else:
+                share.gone += 1
+                share.gone_bytes += size
                 gone.append(path)
-    num_bytes = sum(size for path, size in store.sizes().items() if path in set(gone))
-    if not dry_run:
-        store.delete(gone)
-    return len(gone), num_bytes
+    num_bytes = sum(share.gone_bytes for share in shares.values())
+    return Pruning(paths=gone, num_bytes=num_bytes, shares=tuple(shares.values()))
 
 
-def _paths(
-    store: Store,
-) -> Iterator[tuple[list[str], list[int], Mapping[str, float]]]:
-    """Yield keys, measured epochs and goals of all trials that one may ask for."""
+class _Path(NamedTuple):
+    """A trial that one may ask for: the sweep that records it, or "", and its keys."""
+
+    sweep: str
+    keys: list[str]
+    measured: list[int]
+    until: Mapping[str, float]
+
+
+def _paths(store: Store) -> Iterator[_Path]:
     seeds = {0}
-    for sweep, entries in store.read_records("sweeps", record_from_json).values():
+    records = store.read_records("sweeps", record_from_json)
+    for name, (sweep, entries) in records.items():
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.
             fingerprint = entries["fingerprints"][config.dataset]
             whole = as_resolved(config, entries)
             keys = state_keys(whole, fingerprint, entries["trainer_version"])
-            yield keys, sweep.training.measured(whole), sweep.training.until
+            yield _path(name, keys, whole, sweep.training)
             seeds.add(config.seed)
     for name in sweep_names():
         training = find_sweep(name)[2].training
         for config in with_seeds(training, sorted(seeds)).configs:
             info = describe(config.dataset)
             whole = resolved(config, info.num_samples)
-            keys = state_keys(whole, info.fingerprint)
-            yield keys, training.measured(whole), training.until
+            yield _path("", state_keys(whole, info.fingerprint), whole, training)
+
+
+def _path(name: str, keys: list[str], whole: TrainConfig, sweep: TrainSweep) -> _Path:
+    return _Path(name, keys, sweep.measured(whole), sweep.until)

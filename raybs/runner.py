@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from raybs.asked import Asked, Changes, ask, find, plan_for, write_sweeps
+from raybs.asked import (
+    Asked,
+    Changes,
+    ask,
+    find,
+    find_replaced,
+    plan_for,
+    write_sweeps,
+)
 from raybs.catalog import check_own_name
 from raybs.cost import USUAL, Speed, speed_from_json
 from raybs.data import Arrays, load_arrays
@@ -36,10 +44,14 @@ log = logging.getLogger("raybs")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was not done: messages by state or cell not reached; epochs and draws."""
+    """What was not done: messages by state or cell not reached; epochs and draws.
+
+    `replaced` are the recorded sweeps whose place others have taken.
+    """
 
     failures: Mapping[str, str]
     left: int
+    replaced: tuple[str, ...] = ()
 
 
 def run(
@@ -52,6 +64,8 @@ def run(
     max_epochs: int | None = None,
     resources: Resources | None = None,
     local: bool = False,
+    replace: bool = False,
+    confirmed: bool = False,
 ) -> "Frames | Draws":
     """Train (or draw) what `sweep` asks for and `results` does not hold; return frames.
 
@@ -59,7 +73,9 @@ def run(
     of one that comes with raybs. Its results are recorded as `name` (a named sweep has
     its own) in the folder or bucket `results`. `seeds` repeat every config, where they
     are given; `max_epochs` cuts every phase. On Ray, with `resources`; or `local`, in
-    this process.
+    this process. A recorded sweep of the same name that has other trials is replaced
+    only with `replace`; bfloat16 runs where it is slower than float32 only if
+    `confirmed`.
 
     Returns:
         `analysis.Frames` of this sweep, trials and history; of a GradientSweep
@@ -80,7 +96,12 @@ def run(
     store = open_store(results, create=True)
     resources = resources or Resources()
     plan = first_plan([asked], store, resources)
-    outcome = carry_out([asked], plan, store, resources, local=local)
+    options = {"local": local, "replace": replace, "confirmed": confirmed}
+    outcome = carry_out([asked], plan, store, resources, **options)
+    if outcome.replaced:
+        from analysis.show import delete_figures
+
+        delete_figures(store, asked.name)
     if outcome.failures or outcome.left:
         why = "; ".join(sorted({*outcome.failures.values()}))
         log.warning("%d epochs and draws are left. %s", outcome.left, why)
@@ -109,8 +130,13 @@ def carry_out(
     resources: Resources,
     *,
     local: bool,
+    replace: bool = False,
+    confirmed: bool = False,
 ) -> Outcome:
     """Do all that `plan` says, and record it in `store`.
+
+    With `replace` also in the place of other sweeps of these names (`find_replaced`);
+    `confirmed` work is done even if it is slower than need be.
 
     In more than one round, as long as less is left after each: trials that stop at a
     goal may leave what others want behind it; chunks of another driver, or of workers
@@ -118,8 +144,12 @@ def carry_out(
 
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
-        ValueError: A dataset, the disk or the resources are not as they must be.
+        ValueError: A dataset, the disk or the resources are not as they must be; or it
+            is to be replaced, or confirmed, first.
     """
+    replaced = find_replaced(store, asked)
+    if replaced and not replace:
+        raise ValueError("\n".join(replaced.values()))
     workers = num_workers(resources, local=local)
     _check_disk(plan, store, workers * (resources.num_replicas or 1))
     names = {stretch.config.dataset for stretch in plan.stretches}
@@ -135,7 +165,7 @@ def carry_out(
         plan = first_plan(asked, store, resources)
     store.compact_rows()
     store.compact_chunks(fold)
-    return Outcome(failures=failures, left=_left(plan))
+    return Outcome(failures=failures, left=_left(plan), replaced=tuple(replaced))
 
 
 def _left(plan: Plan) -> int:

@@ -8,6 +8,7 @@ import click
 
 from raybs.asked import Asked, Changes, find
 from raybs.catalog import find_sweep, sweep_names
+from raybs.checks import count
 from raybs.commands import refuse_together, run_command, said_politely, with_options
 from raybs.config import PRECISIONS
 from raybs.display import size
@@ -25,7 +26,7 @@ Examples:
   python -m raybs.sweep far_enough --max-epochs 1   a smoke run: one epoch a phase
   python -m raybs.sweep gradient_competition --draws 20    the gradient experiment
   python -m raybs.sweep my_sweep.py --local         your own file, without Ray
-  python -m raybs.sweep --prune                     delete states nobody needs
+  python -m raybs.sweep --prune                     list states nobody needs, and ask
 
 Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if
 something failed; 2 for a wrong request; 130 if it was stopped.
@@ -91,8 +92,8 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 @click.option(
     "--prune",
     is_flag=True,
-    help="Delete states that no sweep goes on from, neither of raybs nor of this "
-    "results folder; with --plan only say how much.",
+    help="List states that no sweep goes on from, neither of raybs nor of this results "
+    "folder, and ask whether to delete them; with --plan only list them.",
 )
 @with_options
 def main(
@@ -145,7 +146,8 @@ def main(
         if list_only:
             say_sweeps()
         elif prune:
-            prune_store(open_store(where["results"]), dry_run=where["plan_only"])
+            store = open_store(where["results"])
+            prune_store(store, dry_run=where["plan_only"], confirmed=where["yes"])
         else:
             run_command(ask, **where)
 
@@ -160,13 +162,36 @@ def say_sweeps() -> None:
         click.echo(f"{name:22}{title}  ({size})")
 
 
-def prune_store(store: Store, *, dry_run: bool) -> None:
-    """Delete states that no sweep needs, and say how much went, or would go."""
-    from raybs.prune import prune
+def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
+    """List states that no sweep needs; delete them once that is confirmed.
 
-    num_files, num_bytes = prune(store, dry_run=dry_run)
-    verb = "would go" if dry_run else "are gone"
-    click.echo(f"{num_files} states, {size(num_bytes)}, {verb}.")
+    Raises:
+        ValueError: There is no terminal to ask at, and it was not confirmed.
+    """
+    from raybs.prune import find_prunable
+
+    found = find_prunable(store)
+    for share in found.shares:
+        about = f"{share.sweep}, {count(share.num_trials, 'trial')}"
+        if not share.sweep:
+            about = "of no sweep recorded here"
+        stays = f"{count(share.kept, 'state')} ({size(share.kept_bytes)}) to keep"
+        goes = f"{share.gone} ({size(share.gone_bytes)}) to delete"
+        click.echo(f"  {about}: {stays}, {goes}")
+    said = f"{count(len(found.paths), 'file')}, {size(found.num_bytes)}"
+    if dry_run or not found.paths:
+        click.echo(f"{said}, to delete in {store.uri}; all rows stay.")
+        return
+    if not confirmed:
+        if not sys.stdin.isatty():
+            raise ValueError(
+                f"--prune deletes {said} in {store.uri}; confirm it with --yes."
+            )
+        if not click.confirm(f"Delete {said} in {store.uri}? All rows stay."):
+            click.echo("Nothing was deleted.")
+            return
+    store.delete(found.paths)
+    click.echo(f"Deleted {said}.")
 
 
 if __name__ == "__main__":

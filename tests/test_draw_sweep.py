@@ -106,7 +106,8 @@ def test_asked_again_it_draws_only_what_is_missing(write):
     pd.testing.assert_frame_equal(kept, before.reset_index(drop=True))
     assert "36 draws: all stored." in run()
     # Asked for less, the frames hold what is asked; the rest stays stored.
-    assert "12 draws: all stored." in run("--draws", 2)
+    assert "leaves out draws of it" in run("--draws", 2, "--plan")
+    assert "12 draws: all stored." in run("--draws", 2, "--replace")
     assert len(drawn().draws) == 12
     assert len(list(Path("results/draws").glob("*.parquet"))) == 1
 
@@ -236,7 +237,7 @@ def test_a_start_whose_rows_are_stored_but_not_its_state_is_trained_again(write)
     rows = store.read_rows().num_rows
     for paths in store.state_files().values():
         store.delete(paths)
-    assert "1 trials ask for 2 epochs: all stored" in run(
+    assert "1 trial asks for 2 epochs: all stored" in run(
         "--draws", 1, "--regime", "late"
     )
     output = run("--draws", 2, "--regime", "late")
@@ -274,7 +275,7 @@ def test_prune_keeps_the_states_that_draws_start_from(write):
     write()
     run("--draws", 1)
     states = {path.name for path in Path("results/states").iterdir()}
-    call("--prune")
+    call("--prune", "--yes")
     assert {path.name for path in Path("results/states").iterdir()} == states
     assert len(states) == 2
 

@@ -37,7 +37,7 @@ from raybs.draws import GradientSweep, cells
 from raybs.fold import PER_DRAW
 from raybs.grid_command import grid_command
 from raybs.paths import state_keys
-from raybs.prune import prune
+from raybs.prune import find_prunable
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.store import ENDINGS, _digest, open_store
 from raybs.sweep import main as sweep_command
@@ -134,7 +134,7 @@ def read_all(store):
     store.kept_pairs()
     for key in store.state_files():
         store.read_state(key)
-    prune(store, dry_run=True)
+    find_prunable(store)
     kinds = ("--format", "html", "--format", "md")
     assert command("sound", "--results", store.uri, *kinds).exit_code == 0
     plan = command("recovery", "--plan", "--results", store.uri, of=sweep_command)
@@ -557,7 +557,7 @@ def test_a_results_folder_that_leads_out_of_itself_is_refused(stranger, victim, 
         place.rename(place.with_suffix(".old"))
     place.symlink_to(victim)
     with pytest.raises(ValueError, match=folder):
-        prune(open_store(stranger.uri), dry_run=False)
+        find_prunable(open_store(stranger.uri))
 
 
 PARTS = {

@@ -17,6 +17,7 @@ from conftest import Subset, numbers
 
 from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.cost import Speed, speed_from_json
+from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds
 from raybs.store import FORMAT, open_store
 from raybs.sweep import main
@@ -113,10 +114,10 @@ def test_plan_says_what_would_be_trained_and_leaves_nothing(here, subset):
     call(name, "--local")
     assert "4 stored" in call(name, "--plan", "--seeds", "0,1,2,3,4")
     assert call("--plan", *TRAINING_SWEEPS).startswith(
-        "21 trials ask for 1621 epochs: 0 stored, 901 shared between trials,\n720 to"
+        "21 trials ask for 1,621 epochs: 0 stored, 901 shared between trials,\n720 to"
     )
     drawn = call("--plan", "gradient_competition", "--draws", 20, "--regime", "late")
-    assert "1 trials ask for 30 epochs: 0 stored" in drawn
+    assert "1 trial asks for 30 epochs: 0 stored" in drawn
     assert "300 draws: 0 stored, 300 to take in" in drawn
 
 
@@ -140,7 +141,7 @@ def test_max_epochs_is_a_smoke_run_of_the_same_sweep(here, subset):
 def test_precision_is_part_of_what_a_row_is(here, subset):
     name = write(subset, epochs=1, rates=(0.1,))
     call(name, "--local")
-    output = call(name, "--local", "--precision", "bfloat16")
+    output = call(name, "--local", "--precision", "bfloat16", "--replace", "--yes")
     assert "bfloat16" in output
     rows = numbers(open_store("results"))
     assert len({row["state_key"] for row in rows}) == len(rows) == 4
@@ -211,15 +212,70 @@ def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
         path.write_bytes(b"half")
     os.utime(left, (0, 0))
     before = numbers(open_store("results"))
-    assert "2 states" in call("--prune", "--plan")
+    plan = call("--prune", "--plan")
+    kept, gone = (here / "results/states").glob("*.safetensors"), left.stat().st_size
+    bytes_of_b = max(path.stat().st_size for path in kept)
+    assert "a, 1 trial: 1 state (" in plan
+    assert "to keep, 0 (0 B) to delete" in plan
+    assert (
+        f"recorded here: 0 states (0 B) to keep, 2 ({size(bytes_of_b + gone)})" in plan
+    )
+    assert f"2 files, {size(bytes_of_b + gone)}, to delete in" in plan
+    refused = call("--prune", status=2)
+    assert f"--prune deletes 2 files, {size(bytes_of_b + gone)}" in refused
+    assert "confirm it with --yes" in refused
     assert left.exists()
-    assert "are gone" in call("--prune")
+    assert "Deleted 2 files" in call("--prune", "--yes")
     assert numbers(open_store("results")) == before
     assert not left.exists()
     assert new.exists()  # its writer may live
     assert len(list((here / "results/states").glob("*.safetensors"))) == 1
     assert "all stored" in call("a.py", "--local")
     assert "all stored" in call("b.py", "--local")
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", 2), ("y", 1)])
+def test_prune_asks_at_a_terminal(here, subset, monkeypatch, answer, left):
+    call(write(subset, "a.py", rates=(0.1,)), "--local")
+    call(write(subset, "b.py", rates=(0.2,)), "--local")
+    (here / "results/sweeps/b.json").unlink()
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True)
+    result = CliRunner().invoke(main, ["--prune"], input=f"{answer}\n")
+    assert result.exit_code == 0, result.output
+    assert "Delete 1 file, " in result.output
+    assert "All rows stay. [y/N]" in result.output
+    assert len(list((here / "results/states").glob("*.safetensors"))) == left
+
+
+def test_another_sweep_of_the_same_name_replaces_none_in_silence(here, subset):
+    call(write(subset, rates=(0.01, 0.1)), "--local")
+    before = numbers(open_store("results"))
+    record = (here / "results/sweeps/mine.json").read_bytes()
+    other = write(subset, rates=(0.1, 0.2), epochs=1)
+    said = call(other, "--local", status=2)
+    assert "'mine' is recorded in" in said
+    assert "leaves out 2 trials ('64 @ 0.01 x 2" in said
+    assert "--replace" in said
+    assert "leaves out 2 trials" in call(other, "--plan")
+    assert (here / "results/sweeps/mine.json").read_bytes() == record
+    assert numbers(open_store("results")) == before
+    old = here / "results/figures/mine/heat_map.png"  # a chart that the new one lacks
+    theirs = here / "results/figures/mine/notes.png"
+    for path in (old, theirs):
+        path.write_bytes(b"")
+    assert "64 @ 0.2 x 1" in call(other, "--local", "--replace")
+    assert not old.exists()
+    assert theirs.exists()
+    rows = {row["state_key"]: row for row in numbers(open_store("results"))}
+    assert all(rows[row["state_key"]] == row for row in before)
+
+
+def test_what_only_adds_to_a_recorded_sweep_takes_its_place(here, subset):
+    call(write(subset, rates=(0.01,), epochs=1), "--local")
+    name = write(subset, rates=(0.01, 0.1), epochs=2)
+    call(name, "--local")
+    call(name, "--local", "--seeds", 2)
+    assert "leaves out 2 trials" in call(name, "--local", status=2)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +379,7 @@ def test_a_refused_request_leaves_the_record_of_the_last_one(here, subset):
         np.savez("wrong.npz", **{**arrays, "y_test": arrays["y_test"][:-1]})
     text = Path("mine.py").read_text().replace(subset.name, "wrong.npz")
     Path("mine.py").write_text(text)
-    assert "y_test (99,)" in call("mine.py", "--local", status=2)
+    assert "y_test (99,)" in call("mine.py", "--local", "--replace", status=2)
     assert Path("results/sweeps/mine.json").read_text() == record
 
 

@@ -31,7 +31,7 @@ def carry(store, *sweeps, num_replicas=1):
     asked = [ask(f"s{i}", "", sweep, Changes()) for i, sweep in enumerate(sweeps)]
     resources = Resources(num_replicas=num_replicas)
     plan = plan_for(asked, store, USUAL)
-    outcome = carry_out(asked, plan, store, resources, local=True)
+    outcome = carry_out(asked, plan, store, resources, local=True, replace=True)
     assert outcome.failures == {}
     return outcome.left
 
@@ -208,7 +208,7 @@ def test_nothing_starts_where_a_dataset_is_wrong(sweep, tmp_path):
 
 
 def test_pruning_keeps_what_a_budget_of_steps_ends_in(store, subset):
-    from raybs.prune import prune
+    from raybs.prune import find_prunable
 
     sweep = grid(
         batch_size=[16, 64],
@@ -219,8 +219,7 @@ def test_pruning_keeps_what_a_budget_of_steps_ends_in(store, subset):
     )
     carry(store, sweep)
     assert len(store.state_files()) == 2
-    assert prune(store, dry_run=False)[0] == 0
-    assert len(store.state_files()) == 2
+    assert find_prunable(store).paths == []
 
 
 def test_draws_start_from_a_state_after_so_many_steps(store, subset):
