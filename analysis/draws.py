@@ -10,7 +10,7 @@ from raybs.draws import Cell, GradientSweep, cells, is_independent
 from raybs.fold import PER_DRAW, WORKERS, fold
 from raybs.histogram import edges
 from raybs.records import record_from_json
-from raybs.store import Store, open_store
+from raybs.store import Place, Store, as_store
 
 NORMS = {
     "sample_weighted_norm": "|sum n g|, weighted by samples (the article's norm)",
@@ -49,13 +49,13 @@ class Draws:
     cells: pd.DataFrame
 
 
-def load_draws(results: str | Store, name: str = "gradient_competition") -> Draws:
+def load_draws(results: Place | Store, name: str = "gradient_competition") -> Draws:
     """Assemble the draws that the gradient sweep `name` asks for, as far as stored.
 
     Raises:
         ValueError: It is no results folder, or holds no such gradient sweep.
     """
-    store = open_store(results) if isinstance(results, str) else results
+    store = as_store(results)
     title, sweep, failed, asked = _asked(store, name)
     stored: dict[str, list[dict[str, Any]]] = {}
     for row in fold(store.read_chunks()).to_pylist():
@@ -88,7 +88,7 @@ def load_draws(results: str | Store, name: str = "gradient_competition") -> Draw
 
 
 def load_gradients(
-    results: str | Store,
+    results: Place | Store,
     regime: str,
     batch_size: int,
     name: str = "gradient_competition",
@@ -102,7 +102,7 @@ def load_gradients(
     Raises:
         ValueError: Not all of them are kept: `--keep-gradients` was not asked for.
     """
-    store = open_store(results) if isinstance(results, str) else results
+    store = as_store(results)
     draws = load_draws(store, name).draws
     draws = draws[(draws["regime"] == regime) & (draws["batch_size"] == batch_size)]
     draws = draws[draws["status"] == "complete"]

@@ -30,7 +30,7 @@ from analysis.evidence import (
 )
 from analysis.frames import Frames
 from analysis.intervals import Scale, half_width
-from raybs.store import Store, open_store
+from raybs.store import Place, Store, as_store
 
 LEVEL = 0.05
 """Of all claims of a kind together, for and against each."""
@@ -109,7 +109,7 @@ class Verdict:
         return sentence(self)
 
 
-def verdicts(results: str | Store, claims: str | None = None) -> list[Verdict]:
+def verdicts(results: Place | Store, claims: str | None = None) -> list[Verdict]:
     """Judge the article's claims, and those of the file `claims`, on a results folder.
 
     Raises:
@@ -117,7 +117,7 @@ def verdicts(results: str | Store, claims: str | None = None) -> list[Verdict]:
         OSError: The file cannot be read.
     """
     known = load_claims(claims)
-    store = open_store(results) if isinstance(results, str) else results
+    store = as_store(results)
     check_any(store, find_sweeps(store))
     return judge(known, *read_evidence(store))
 

@@ -19,7 +19,7 @@ from raybs.config import (
 )
 from raybs.paths import path, state_keys
 from raybs.records import as_resolved, record_from_json
-from raybs.store import Store, open_store
+from raybs.store import Place, Store, as_store
 
 METRICS = {
     "train_accuracy": "train accuracy (%)",
@@ -55,13 +55,13 @@ class Frames:
     history: pd.DataFrame
 
 
-def load(results: str | Store) -> Frames:
+def load(results: Place | Store) -> Frames:
     """Assemble trials and history from `results`, a folder or a bucket, at any time.
 
     Raises:
         ValueError: It is no results folder.
     """
-    store = open_store(results) if isinstance(results, str) else results
+    store = as_store(results)
     rows = store.read_rows().to_pandas()
     position = {key: index for index, key in enumerate(rows["state_key"])}
     trials: list[dict[str, Any]] = []

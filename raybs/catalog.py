@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from raybs.checks import to_line
 from raybs.config import TrainSweep
 from raybs.draws import GradientSweep
 from raybs.records import Sweep
@@ -49,8 +50,11 @@ def find_sweep(given: str) -> tuple[str, str, Sweep]:
             f"{given}: it has no SWEEP; write 'SWEEP = TrainSweep(configs=...)', as in "
             "sweeps/recovery.py, or a GradientSweep."
         )
-    title = next(iter((module.__doc__ or "").strip().splitlines()), name)
-    return name, title, sweep
+    words = module.__doc__
+    if words is not None and not isinstance(words, str):
+        raise ValueError(f"{given}: its __doc__ is {words!r}; use text, or none.")
+    title = next(iter((words or "").strip().splitlines()), name)
+    return name, to_line(title), sweep
 
 
 def check_own_name(name: str) -> None:
@@ -73,7 +77,9 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses look for a class's module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's file may raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's file may raise
         raise ValueError(
             f"{path}: it cannot be imported ({type(error).__name__}: {error})"
         ) from None

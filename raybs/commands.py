@@ -14,8 +14,14 @@ from raybs.asked import Asked, find_replaced
 from raybs.checks import count
 from raybs.display import duration, size
 from raybs.grid import MAX_TRIALS
-from raybs.launch import DEVICES, LaunchError, Resources
-from raybs.options import parse_gpus, parse_replicas
+from raybs.launch import (
+    DEVICES,
+    MAX_THREADS,
+    MAX_WORKERS,
+    LaunchError,
+    Resources,
+)
+from raybs.options import Number, WholeNumber, parse_gpus, parse_replicas
 from raybs.plan import Plan
 from raybs.runner import carry_out, first_plan, num_workers
 from raybs.store import Store, StoreError, open_store
@@ -51,13 +57,13 @@ OPTIONS = [
     ),
     click.option(
         "--workers",
-        type=click.IntRange(min=1),
+        type=WholeNumber(min=1, max=MAX_WORKERS),
         metavar="N",
         help="Trials at a time on this machine.  [default: one per core, or GPU]",
     ),
     click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=WholeNumber(min=1, max=MAX_THREADS),
         default=1,
         show_default=True,
         metavar="N",
@@ -65,7 +71,7 @@ OPTIONS = [
     ),
     click.option(
         "--num-gpus",
-        type=click.IntRange(min=0),
+        type=WholeNumber(min=0, max=MAX_WORKERS),
         metavar="N",
         help="GPUs that Ray may use on this machine.  [default: all]",
     ),
@@ -89,7 +95,7 @@ OPTIONS = [
     ),
     click.option(
         "--trial-timeout",
-        type=click.FloatRange(min=1, max=10**6),
+        type=Number(min=1, max=10**6),
         default=Resources.trial_timeout,
         show_default=True,
         metavar="SECONDS",

@@ -22,6 +22,9 @@ from raybs.checks import (
 MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
 
+MAX_WIDTH = 1_000_000
+"""Of a hidden layer: of MNIST it would have 3 GB of weights."""
+
 OPTIMIZERS = ("sgd", "adam", "adamw")
 PRECISIONS = ("float32", "bfloat16")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
@@ -119,14 +122,16 @@ class TrainConfig:
         """Raise one ValueError that lists every invalid field."""
         problems = to_tuples(self, "phases", "hidden")
         raise_all("config", problems)
+        object.__setattr__(self, "hidden", tuple(map(plain, self.hidden)))
         if not self.phases:
             problems.append("phases=(); give at least one Phase")
         if not all(isinstance(phase, Phase) for phase in self.phases):
             problems.append(f"phases={self.phases!r}; every one must be a Phase")
         elif sum(phase.epochs for phase in self.phases) > MAX_EPOCHS:
             problems.append(f"phases of more epochs than {MAX_EPOCHS}; use fewer")
-        if not all(is_integer(width) and width > 0 for width in self.hidden):
-            problems.append(f"hidden={self.hidden!r}; use whole numbers of at least 1")
+        widths = self.hidden
+        if not all(is_integer(width) and 0 < width <= MAX_WIDTH for width in widths):
+            problems.append(f"hidden={widths!r}; use whole numbers, 1 to {MAX_WIDTH}")
         if not is_line(self.dataset):
             problems.append(f"dataset={self.dataset!r}; use a name or a path as text")
         if not isinstance(self.nesterov, bool):

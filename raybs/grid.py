@@ -186,7 +186,7 @@ def _widths(hidden: Any) -> Any:
         return hidden
     if isinstance(hidden, str) or not isinstance(hidden, Iterable):
         raise ValueError(f"hidden={hidden!r}; give a list of widths.")
-    widths = list(hidden)
+    widths = [w.tolist() if hasattr(w, "tolist") else w for w in hidden]
     return widths if widths and not is_integer(plain(widths[0])) else [tuple(widths)]
 
 

@@ -10,6 +10,8 @@ from raybs.commands import run_command, said_politely, with_options
 from raybs.config import INITS, OPTIMIZERS, PRECISIONS, UNTIL
 from raybs.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
 from raybs.options import (
+    Number,
+    WholeNumber,
     parse_list,
     parse_names,
     parse_seeds,
@@ -97,7 +99,7 @@ class ListOf(click.ParamType[list[Any]]):
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="S",
     help="Or: seconds of training, as in 60: a trial ends at the first measured epoch "
     f"after them (or after --epochs, {TIMED_EPOCHS} if not given).",
@@ -119,7 +121,7 @@ class ListOf(click.ParamType[list[Any]]):
 )
 @click.option(
     "--base-batch-size",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=64,
     show_default=True,
     metavar="N",
@@ -220,7 +222,7 @@ class ListOf(click.ParamType[list[Any]]):
 )
 @click.option(
     "--evaluate-every",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=1,
     show_default=True,
     metavar="N",

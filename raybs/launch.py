@@ -4,11 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from raybs.checks import any_of, is_integer, is_number, raise_all
 from raybs.cost import Speed
 from raybs.plan import Frontier, Plan
 from raybs.store import PATIENCE
 
 DEVICES = ("cpu", "cuda", "mps")
+MAX_WORKERS = 10_000
+MAX_THREADS = 1_000
+"""On one machine: more are a mistake."""
+MAX_REPLICAS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +36,34 @@ class Resources:
     trial_timeout: float = 1800.0
     address: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise one ValueError that lists every invalid field."""
+        problems = []
+        for name, (least, most) in COUNTS.items():
+            value = getattr(self, name)
+            given = value is not None or name == "num_threads"
+            if given and not (is_integer(value) and least <= value <= most):
+                problems.append(f"{name}={value!r}; use {least} to {most}")
+        if self.device is not None and self.device not in DEVICES:
+            problems.append(f"device={self.device!r}; use {any_of(DEVICES)}")
+        if not is_number(self.trial_timeout) or self.trial_timeout <= 0:
+            seconds = f"trial_timeout={self.trial_timeout!r}"
+            problems.append(f"{seconds}; use a finite number of seconds above 0")
+        raise_all("resources", problems)
+
     @property
     def patience(self) -> float:
         """Seconds for which a worker waits for its store, before it counts as hung."""
         return min(PATIENCE, self.trial_timeout / 2)
+
+
+COUNTS = {
+    "num_workers": (1, MAX_WORKERS),
+    "num_threads": (1, MAX_THREADS),
+    "num_gpus": (0, MAX_WORKERS),
+    "num_replicas": (1, MAX_REPLICAS),
+}
+"""Fields of Resources that count something, and their bounds."""
 
 
 class LaunchError(OSError):

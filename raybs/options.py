@@ -1,13 +1,80 @@
 """Values of command-line options that click does not know."""
 
 import contextlib
+import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import click
+
+from raybs.launch import MAX_REPLICAS
 
 T = TypeVar("T")
 
 MAX_SEEDS = 10_000
-MAX_REPLICAS = 10_000
+
+
+def to_int(text: str) -> int:
+    """Read a whole number in the digits 0 to 9: not "1_6", nor other alphabets.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return int(_plain(text))
+
+
+def to_float(text: str) -> float:
+    """Read a finite number, as in "0.1" or "1e-3", in the digits 0 to 9.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = float(_plain(text))
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _plain(text: str) -> str:
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, in the digits 0 to 9."""
+
+    name = "whole number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number."""
+        try:
+            number = to_int(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value!r} is no whole number.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds, in the digits 0 to 9."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number."""
+        try:
+            number = to_float(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+KINDS = {int: to_int, float: to_float}
+"""How numbers in lists are read."""
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -17,7 +84,7 @@ def parse_seeds(text: str) -> list[int]:
         ValueError: It is neither.
     """
     parts = [part.strip() for part in text.split(",")]
-    numbers = [int(part) for part in parts if part.isdecimal()]
+    numbers = [int(part) for part in parts if _is_digits(part)]
     count = len(numbers) if len(numbers) > 1 else sum(numbers)
     if len(numbers) < len(parts) or not 0 < count <= MAX_SEEDS:
         raise ValueError(
@@ -25,6 +92,10 @@ def parse_seeds(text: str) -> list[int]:
             "a list: 0,3,7."
         )
     return numbers if len(numbers) > 1 else list(range(numbers[0]))
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def parse_names(text: str | None) -> list[str] | None:
@@ -41,7 +112,7 @@ def parse_crossed(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+    if len(parts) != 2 or not all(_is_digits(part.strip()) for part in parts):
         raise ValueError(f"--crossed {text!r}: give sample sets x orders, as in 30x30.")
     return int(parts[0]), int(parts[1])
 
@@ -56,7 +127,7 @@ def parse_gpus(text: str | None) -> float | None:
         return None
     top, _, bottom = text.partition("/")
     with contextlib.suppress(ValueError, ZeroDivisionError):
-        value = float(top) / float(bottom or 1)
+        value = to_float(top) / to_float(bottom or "1")
         if value in (0.0, 1.0):
             return value
         if (
@@ -79,7 +150,7 @@ def parse_replicas(text: str) -> int | None:
     """
     if text == "auto":
         return None
-    if text.isdecimal() and 0 < int(text) <= MAX_REPLICAS:
+    if _is_digits(text) and 0 < int(text) <= MAX_REPLICAS:
         return int(text)
     raise ValueError(f"--replicas {text!r}: give 1 to {MAX_REPLICAS}, or auto.")
 
@@ -94,7 +165,8 @@ def parse_list(text: str, kind: type[T]) -> list[T]:
     try:
         if "" in parts:
             raise ValueError
-        return [kind(part) for part in parts]  # type: ignore[call-arg]
+        read: Any = KINDS.get(kind, kind)
+        return [read(part) for part in parts]
     except ValueError:
         what = {int: "whole numbers", float: "numbers"}.get(kind, "values")
         raise ValueError(f"{text!r}: give {what}, with commas between them.") from None
@@ -124,7 +196,7 @@ def parse_until(texts: Sequence[str]) -> dict[str, float]:
         if name in found:
             raise ValueError(f"--until {name} is given twice; give it once.")
         try:
-            found[name] = float(value)
+            found[name] = to_float(value)
         except ValueError:
             raise ValueError(
                 f"--until {text!r}: give a column and a number, as in "

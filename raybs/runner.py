@@ -25,6 +25,7 @@ from raybs.asked import (
     write_sweeps,
 )
 from raybs.catalog import check_own_name
+from raybs.config import TrainSweep
 from raybs.cost import USUAL, Speed, speed_from_json
 from raybs.data import Arrays, load_arrays
 from raybs.display import Display, size
@@ -33,7 +34,7 @@ from raybs.fold import fold
 from raybs.launch import Resources
 from raybs.plan import Plan
 from raybs.records import Sweep
-from raybs.store import Store, open_store
+from raybs.store import Place, Store, open_store
 
 if TYPE_CHECKING:
     from analysis.draws import Draws
@@ -59,7 +60,7 @@ def run(
     *,
     name: str = "grid",
     title: str = "",
-    results: str = "results",
+    results: Place = "results",
     seeds: Sequence[int] = (),
     max_epochs: int | None = None,
     resources: Resources | None = None,
@@ -91,6 +92,11 @@ def run(
     if isinstance(sweep, str):
         [asked] = find([sweep], changes)
     else:
+        if not isinstance(sweep, TrainSweep | GradientSweep):
+            raise ValueError(
+                f"run({sweep!r}): give a sweep's name, what grid() returns, a "
+                "TrainSweep or a GradientSweep."
+            )
         check_own_name(name)
         asked = ask(name, title or name, sweep, changes)
     store = open_store(results, create=True)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from raybs.checks import count
 from raybs.config import LENGTHS, Phase
 
 Schedule = Callable[[Phase], tuple[Phase, ...]]
@@ -88,7 +89,7 @@ def warm_up(phases: Sequence[Phase], epochs: int) -> tuple[Phase, ...]:
     """
     total = sum(_epochs(phase, "a warm-up") for phase in phases)
     if not 0 <= epochs <= total:
-        raise ValueError(f"warm_up={epochs}; a trial has {total} epochs.")
+        raise ValueError(f"warm_up={epochs}; a trial has {count(total, 'epoch')}.")
     rising, rest = [], list(phases)
     for k in range(epochs):
         first = rest.pop(0)

@@ -22,6 +22,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import posixpath
 import re
 import time
@@ -39,6 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from raybs.checks import any_of
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.tables import BROKEN, read_table
 
@@ -56,6 +58,8 @@ ENDINGS = {
     "rolling": ".safetensors",
 }
 """Folders of a results folder, and how the files end that are ours."""
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
+"""Of addresses: what pyarrow reaches without other software."""
 SECRET = "secret|key|sig=|token|@"
 """What an address would hold only to give access."""
 MAX_HEADER = 2**24
@@ -74,6 +78,8 @@ BUCKET_AWAY = re.compile(
 )
 """The same, as pyarrow words them for S3 and Google Cloud Storage."""
 SCHEMAS = {"rows": ROW_SCHEMA, "draws": CHUNK_SCHEMA}
+Place = str | os.PathLike[str]
+"""Where a results folder is: a path, or an address."""
 Tensors = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
 
@@ -443,8 +449,17 @@ def _patiently(
         pause = min(2 * pause, 30.0)
 
 
+def as_store(results: Place | Store) -> Store:
+    """Return an open results folder, of one that is open or of where it is.
+
+    Raises:
+        ValueError: It is neither, or no results folder.
+    """
+    return results if isinstance(results, Store) else open_store(results)
+
+
 def open_store(
-    uri: str, *, create: bool = False, missing_ok: bool = False, patience: float = 0.0
+    uri: Place, *, create: bool = False, missing_ok: bool = False, patience: float = 0.0
 ) -> Store:
     """Open the results folder at `uri`: a path, or an address such as s3://bucket.
 
@@ -457,8 +472,7 @@ def open_store(
             written by a newer raybs.
         StoreError: It cannot be reached, in spite of `patience`.
     """
-    if not uri or re.match(r"[a-z0-9]+:/[^/]", uri):
-        raise ValueError(f"{uri!r} is no results folder: give a path or scheme://path.")
+    uri = _check_form(uri)
     place = urlsplit(unquote(uri))
     user, _, _ = place.netloc.rpartition("@")
     if "://" in uri and (":" in user or re.search(SECRET, place.query, re.IGNORECASE)):
@@ -499,6 +513,29 @@ def open_store(
             f"The results folder {uri!r} cannot be used: {error}"
         ) from None
     return replace(store, patience=patience or PATIENCE)
+
+
+def _check_form(given: Place) -> str:
+    """Return an address as text; refuse what is neither path nor known address.
+
+    Before pyarrow sees it: it would load Hadoop for some, and make folders of others.
+
+    Raises:
+        ValueError: It is so.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(f"{given!r} is no results folder: give a path, or s3://...")
+    uri = os.fspath(given)
+    scheme, marked, _ = uri.partition("://")
+    is_drive = os.name != "nt" and re.match(r"[A-Za-z]:\\", uri)
+    if not uri or not uri.isprintable() or is_drive or re.match(r"\w+:/[^/]", uri):
+        raise ValueError(f"{uri!r} is no results folder: give a path, or s3://...")
+    if marked and scheme not in SCHEMES:
+        known = any_of(f"{name}://" for name in SCHEMES)
+        raise ValueError(
+            f"The results folder {uri!r} cannot be used: give a path, {known}."
+        )
+    return uri
 
 
 def _check_links(root: Path) -> None:

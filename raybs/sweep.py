@@ -14,7 +14,7 @@ from raybs.config import PRECISIONS
 from raybs.display import size
 from raybs.draws import GradientSweep
 from raybs.grid_command import ListOf, grid_command
-from raybs.options import parse_crossed, parse_names, parse_seeds
+from raybs.options import WholeNumber, parse_crossed, parse_names, parse_seeds
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -42,7 +42,7 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 )
 @click.option(
     "--max-epochs",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="N",
     help="Cut every phase to N epochs: a smoke run.",
 )
@@ -55,7 +55,7 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 @click.option(
     "--draws",
     "num_draws",
-    type=int,
+    type=WholeNumber(),
     metavar="N",
     help="Gradient sweeps: draws per regime and batch size.  [default: the sweep's]",
 )

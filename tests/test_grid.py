@@ -3,11 +3,13 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybs import Phase, TrainConfig, grid
+import analysis
+from raybs import Phase, Resources, TrainConfig, grid, run
 from raybs.config import LENGTHS, canonical
 from raybs.grid import scaled_rate
 from raybs.paths import num_steps, path, resolved
@@ -241,7 +243,7 @@ RIGHT = {"batch_size": [8, 16], "learning_rate": 0.1, "epochs": 1}
         ({"epochs": None}, "one of epochs, steps, samples or seconds, not by none"),
         ({"steps": 10}, "not by epochs and steps"),
         ({"steps": 10, "epochs": None, "warm_up": 1}, "a warm-up counts epochs"),
-        ({"warm_up": 2}, "a trial has 1 epochs"),
+        ({"warm_up": 2}, "a trial has 1 epoch."),
         ({"schedule": "decay_rate"}, "epochs=1 cannot be cut into the 3 parts"),
         ({"schedule": "step"}, "use constant, decay_rate, grow_batch or cosine"),
         ({"learning_rate_rule": "cubic"}, "use fixed, linear or sqrt"),
@@ -283,3 +285,53 @@ def test_a_huge_grid_is_counted_before_it_is_made_and_may_be_confirmed():
     with pytest.raises(ValueError, match="1,197 trials"):
         grid(**huge, seeds=3, max_trials=1000)
     assert len(grid(**huge, seeds=3, max_trials=None).configs) == 1197
+
+
+def test_widths_may_be_of_numpy():
+    given = {"batch_size": 64, "learning_rate": 0.1, "epochs": 1}
+    expected = grid(**given, hidden=[64, 32])
+    assert grid(**given, hidden=np.array([64, 32])) == expected
+    assert grid(**given, hidden=[np.array([64, 32])]) == expected
+    two = grid(**given, hidden=np.array([[64, 32], [16, 8]]))
+    assert [config.hidden for config in two.configs] == [(64, 32), (16, 8)]
+    phase = Phase(batch_size=64, learning_rate=0.1, epochs=1)
+    config = TrainConfig(phases=(phase,), hidden=np.array([64]))
+    assert config.hidden == (64,)
+    assert type(config.hidden[0]) is int
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], None, 5])
+def test_what_is_no_sweep_is_not_run(tmp_path, wrong):
+    with pytest.raises(ValueError, match="give a sweep's name, what grid"):
+        run(wrong, results=str(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("wrong", [["a", "b"], None, 5])
+def test_what_is_no_results_folder_is_not_loaded(wrong):
+    for load in (analysis.load, analysis.load_draws, analysis.verdicts):
+        with pytest.raises(ValueError, match="is no results folder: give a path"):
+            load(wrong)
+
+
+def test_a_results_folder_may_be_a_path_object(tmp_path):
+    with pytest.raises(ValueError, match="No results in"):
+        analysis.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_workers": 10**6},
+        {"num_threads": 0},
+        {"num_threads": None},
+        {"num_gpus": -1},
+        {"num_replicas": 1.5},
+        {"device": "tpu"},
+        {"trial_timeout": math.nan},
+    ],
+)
+def test_impossible_resources_are_refused(fields):
+    [name] = fields
+    with pytest.raises(ValueError, match=f"resources: {name}="):
+        Resources(**fields)

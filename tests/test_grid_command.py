@@ -90,6 +90,12 @@ RIGHT = {"--batch-size": "16,64", "--learning-rate": "0.1", "--epochs": "1"}
         ({"--batch-size": "16,"}, "give whole numbers, with commas"),
         ({"--batch-size": "1e2"}, "give whole numbers"),
         ({"--learning-rate": "fast"}, "'fast': give numbers"),
+        ({"--batch-size": "1_6"}, "'1_6': give whole numbers"),
+        ({"--batch-size": "\u0661\u0666"}, "give whole numbers"),
+        ({"--learning-rate": "nan"}, "'nan': give numbers"),
+        ({"--learning-rate": "1_0"}, "'1_0': give numbers"),
+        ({"--until": "test_accuracy=\u0661"}, "give a column and a number"),
+        ({"--hidden": "9999999999"}, "use whole numbers, 1 to 1000000"),
         ({"--batch-size": "0,16"}, "batch_size=0; use a whole number of at least 1"),
         ({"--batch-size": "70000"}, "batch_size=70000 exceeds the 60000 training"),
         (

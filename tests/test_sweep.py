@@ -301,7 +301,25 @@ def test_what_only_adds_to_a_recorded_sweep_takes_its_place(here, subset):
         (["recovery", "--gpus-per-trial", "2"], "1/2, 1/3, 1/4"),
         (["recovery", "--local", "--address", "auto"], "exclude each other"),
         (["recovery", "--results", "mine.py/results"], "cannot be used"),
-        (["recovery", "--results", "s4://bucket"], "cannot be used"),
+        (["recovery", "--results", "s4://bucket"], "give a path, s3://, gs://"),
+        (["recovery", "--results", "hdfs://host/path"], "cannot be used: give a path"),
+        (["recovery", "--results", "viewfs://host/path"], "give a path, s3://"),
+        (["recovery", "--results", "mock://path"], "give a path, s3://"),
+        (["recovery", "--results", "C:\\x"], "is no results folder"),
+        (["recovery", "--results", "a\x1b[2Jb"], "'a\\x1b[2Jb' is no results folder"),
+        (["recovery", "--workers", "1_6"], "'1_6' is no whole number"),
+        (["recovery", "--workers", "\u0663"], "is no whole number"),
+        (["recovery", "--workers", 10**6], "1<=x<=10000"),
+        (["recovery", "--threads", 10**6], "1<=x<=1000"),
+        (["recovery", "--max-epochs", "\uff12"], "is no whole number"),
+        (["recovery", "--trial-timeout", "nan"], "'nan' is no finite number"),
+        (["recovery", "--trial-timeout", "1_0"], "'1_0' is no finite number"),
+        (["recovery", "--seeds", "\u0663"], "--seeds"),
+        (["recovery", "--replicas", "\u0663"], "--replicas"),
+        (["gradient_competition", "--draws", "1_6"], "'1_6' is no whole number"),
+        (["gradient_competition", "--crossed", "\u0663x3"], "--crossed"),
+        (["exits.py"], "cannot be imported (GeneratorExit"),
+        (["numbered.py"], "its __doc__ is 5; use text"),
         (["--prune", "--results", "nowhere"], "no format.json"),
         (["recovery", "--prune"], "--prune and a sweep exclude"),
         (["recovery", "--local", "--workers", 2], "--local and --workers exclude"),
@@ -312,8 +330,17 @@ def test_what_only_adds_to_a_recorded_sweep_takes_its_place(here, subset):
     ],
 )
 def test_a_wrong_request_is_exit_2_with_a_word_of_help(here, subset, arguments, words):
-    write(subset)
-    assert words in call(*arguments, status=2)
+    name = write(subset)
+    Path("exits.py").write_text("raise GeneratorExit('now')")
+    Path("numbered.py").write_text(Path(name).read_text() + "\n__doc__ = 5\n")
+    output = call(*arguments, status=2)
+    assert words in output
+    assert len(output) < 1000
+    assert {path.name for path in here.iterdir()} - {"__pycache__"} == {
+        "mine.py",
+        "exits.py",
+        "numbered.py",
+    }
     assert not (here / "results").exists()
 
 
