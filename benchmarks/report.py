@@ -1,5 +1,6 @@
 """What all benchmarks share: paired rounds, a frame on disk, a table with hardware."""
 
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+
+from raybs.processor import processor
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -55,7 +58,8 @@ def machine(*packages: str) -> str:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"{package} not installed")
-    return f"{_processor()}; {', '.join(found)}"
+    cores = f"{os.cpu_count() or 'unknown'} cores"
+    return f"{processor()}, {cores}; {', '.join(found)}"
 
 
 def finish(name: str, frame: pd.DataFrame, text: str, folder: Path = RESULTS) -> None:
@@ -64,12 +68,3 @@ def finish(name: str, frame: pd.DataFrame, text: str, folder: Path = RESULTS) ->
     frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     (folder / f"{name}.md").write_text(text + "\n", "utf-8")
     Console(highlight=False).print(text, markup=False, soft_wrap=True)
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
-    fields = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
-    model = fields.get("model name", platform.processor() or platform.machine())
-    num_cores = sum(line.startswith("processor") for line in lines)
-    return f"{model}, {num_cores or 'unknown'} cores"

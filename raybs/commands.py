@@ -12,6 +12,7 @@ import click
 
 from raybs.asked import Asked, find_replaced
 from raybs.checks import count
+from raybs.cost import is_half
 from raybs.display import duration, size
 from raybs.grid import MAX_TRIALS
 from raybs.launch import (
@@ -23,7 +24,7 @@ from raybs.launch import (
 )
 from raybs.options import Number, WholeNumber, parse_gpus, parse_replicas
 from raybs.plan import Plan
-from raybs.runner import carry_out, first_plan, num_workers
+from raybs.runner import carry_out, first_plan, num_workers, slower_half
 from raybs.store import Store, StoreError, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -179,6 +180,9 @@ def run_command(
     plan = first_plan(asked, store, resources)
     say_plan(plan, num_workers(resources, local=local))
     if plan_only:
+        half = any(is_half(stretch.config) for stretch in plan.stretches)
+        if half and (slower := slower_half(plan.speed)):
+            click.echo(f"Note: {slower}; it needs --yes.")
         for why in find_replaced(store, asked).values():
             click.echo(why)
         return

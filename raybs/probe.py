@@ -11,10 +11,13 @@ from raybs.cost import Speed
 from raybs.data import Dataset
 from raybs.measure import evaluate
 from raybs.model import State, init_state
+from raybs.processor import processor
 from raybs.step import make_step, samples_per_call
 
 BATCH_SIZES = (1, 8, 64, 1024)
 REPLICAS = (2, 4, 8)
+HALF_BATCH_SIZE = 64
+"""At which bfloat16 is compared: the smallest where matmuls are most of a step."""
 WORTH_IT = 1.1
 """Packing changes the last digits, and delays the first result: for 10 % at least."""
 
@@ -51,12 +54,15 @@ def probe(device: str, *, replicas: bool = False) -> Speed:
     measuring = _seconds(
         device, lambda: evaluate(state, data.train_images, data.train_labels)
     )
+    times = step(HALF_BATCH_SIZE, precision="bfloat16") / steps[HALF_BATCH_SIZE]
     return Speed(
         step_seconds=tuple(steps.items()),
         optimizer_seconds=_seconds(device, _adam(state)),
         overhead_seconds=step(16, hidden=(1,)),
         sample_seconds=measuring / len(labels),
         replicas=tuple(best.items()) if replicas else (),
+        bfloat16=times,
+        processor=processor() if device == "cpu" else device,
     )
 
 

@@ -26,13 +26,14 @@ from raybs.asked import (
 )
 from raybs.catalog import check_own_name
 from raybs.config import TrainSweep
-from raybs.cost import USUAL, Speed, speed_from_json
+from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.data import Arrays, load_arrays
 from raybs.display import Display, size
 from raybs.draws import GradientSweep
 from raybs.fold import fold
 from raybs.launch import Resources
 from raybs.plan import Plan
+from raybs.processor import processor
 from raybs.records import Sweep
 from raybs.store import Place, Store, open_store
 
@@ -166,7 +167,7 @@ def carry_out(
     before = math.inf
     while plan.pieces and not failures and len(plan.pieces) + _left(plan) < before:
         before = len(plan.pieces) + _left(plan)
-        failures = _launch(asked, plan, store, datasets, resources, local)
+        failures = _launch(asked, plan, store, datasets, resources, local, confirmed)
         write_sweeps(store, asked, failures)
         plan = first_plan(asked, store, resources)
     store.compact_rows()
@@ -181,7 +182,8 @@ def _left(plan: Plan) -> int:
 def _usual_speed(store: Store, resources: Resources) -> Speed:
     # Where a trial will be is not known yet; calibrate corrects it.
     likely = resources.device or ("cuda" if resources.gpus_per_trial else "cpu")
-    return known_speed(store, likely, resources.num_threads) or USUAL
+    speed = known_speed(store, likely, resources.num_threads) or USUAL
+    return guessed(speed) if likely == "cpu" else speed
 
 
 def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
@@ -220,6 +222,7 @@ def _launch(
     datasets: Mapping[str, Arrays],
     resources: Resources,
     local: bool,
+    confirmed: bool,
 ) -> dict[str, str]:
     """Train and draw what is left; return failures by the state or cell not reached.
 
@@ -249,8 +252,11 @@ def _launch(
             speed = known_speed(store, device, resources.num_threads)
             # On a CPU costs are nearly proportional to the usual ones, so that order
             # and lengths come out alike: no first sweep waits for seconds for it.
+            # But bfloat16 may take a tenth of the time of float32, or twenty times it.
+            half = any(is_half(stretch.config) for stretch in display.plan.stretches)
             known = speed and (speed.replicas or not auto)
-            if not known and (at_end or auto or device != "cpu"):
+            known = known and not (half and speed and speed.bfloat16 is None)
+            if not known and (at_end or auto or half or device != "cpu"):
                 try:
                     speed = measure()
                     name = _speed_name(device, resources.num_threads)
@@ -259,6 +265,8 @@ def _launch(
                     if not at_end:
                         raise
                     log.warning("The speed of this machine is not known: %s", error)
+            if half and speed and not at_end and not confirmed:
+                _check_half(speed, device)
             if speed and speed != display.plan.speed and not at_end:
                 display.plan = plan_for(asked, store, speed)
             return display.plan
@@ -271,6 +279,30 @@ def _launch(
     return {
         pieces[index].last_key: message for index, message in display.failures.items()
     }
+
+
+def slower_half(speed: Speed) -> str:
+    """Say how much slower bfloat16 is than float32; "" if it is not known to be."""
+    if speed.bfloat16 is None or speed.bfloat16 <= 1:
+        return ""
+    where = speed.processor or processor()
+    return (
+        f"bfloat16 takes {speed.bfloat16:.2g} times as long as float32 on this "
+        f"processor ({where})"
+    )
+
+
+def _check_half(speed: Speed, device: str) -> None:
+    """Refuse bfloat16 where it is slower than float32.
+
+    Raises:
+        ValueError: It is.
+    """
+    if why := slower_half(speed):
+        raise ValueError(
+            f"{why}, measured on the {device} that would train. Leave --precision "
+            "bfloat16 out, or confirm it with --yes (confirmed=True)."
+        )
 
 
 @contextlib.contextmanager

@@ -124,3 +124,24 @@ def test_a_probe_measures_real_steps():
     assert speed.optimizer_seconds > 0
     assert speed.sample_seconds > 0
     assert speed.replicas == ()
+
+
+def test_bfloat16_costs_what_was_measured_above_the_deferred_batch_sizes():
+    speed = replace(SPEED, bfloat16=20.0)
+    half = config(precision="bfloat16")
+    plain, slow = (
+        epoch_seconds(c, Epoch(64, 0.1), INFO, speed) for c in (config(), half)
+    )
+    assert slow == pytest.approx(20 * plain)
+    small = Epoch(8, 0.1)  # whose updates are deferred, in float32
+    assert epoch_seconds(half, small, INFO, speed) == epoch_seconds(
+        config(), small, INFO, speed
+    )
+    unknown = epoch_seconds(half, Epoch(64, 0.1), INFO, SPEED)
+    assert unknown == plain
+
+
+def test_a_speed_of_an_older_raybs_knows_nothing_of_bfloat16():
+    value = json.loads(json.dumps(asdict(SPEED)))
+    del value["bfloat16"], value["processor"]
+    assert speed_from_json(value) == SPEED

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -16,9 +17,11 @@ from click.testing import CliRunner
 from conftest import Subset, numbers
 
 from benchmarks.schedule import TRAINING_SWEEPS
+from raybs import cost
 from raybs.cost import Speed, speed_from_json
 from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds
+from raybs.processor import processor
 from raybs.store import FORMAT, open_store
 from raybs.sweep import main
 
@@ -232,6 +235,47 @@ def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
     assert len(list((here / "results/states").glob("*.safetensors"))) == 1
     assert "all stored" in call("a.py", "--local")
     assert "all stored" in call("b.py", "--local")
+
+
+def run_module(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "raybs.sweep", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="for oneDNN on x86 alone")
+def test_bfloat16_is_refused_where_it_is_slower(here, subset):
+    """For real: oneDNN is told to use AVX2 alone, as on older processors."""
+    name = write(subset, epochs=1, rates=(0.1,))
+    slow = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    arguments = (name, "--local", "--precision", "bfloat16")
+    refused = run_module(*arguments, **slow)
+    assert refused.returncode == 2, refused.stderr
+    said = re.search(r"bfloat16 takes (\S+) times as long as float32", refused.stderr)
+    assert said
+    assert float(said[1]) > 2
+    assert processor() in refused.stderr
+    assert "confirm it with --yes" in refused.stderr
+    assert not list((here / "results/rows").iterdir())
+    # By now it is known, and the plan says so.
+    planned = run_module(*arguments, "--plan", **slow)
+    assert f"Note: bfloat16 takes {said[1]} times as long" in planned.stdout
+    confirmed = run_module(*arguments, "--yes", **slow)
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert len(numbers(open_store("results"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("has", "note"), [(False, "Note: bfloat16 takes 20 times"), (True, ""), (None, "")]
+)
+def test_a_plan_in_bfloat16_asks_the_processor(here, subset, monkeypatch, has, note):
+    monkeypatch.setattr(cost, "has_bfloat16", lambda: has)
+    plan = call(write(subset), "--plan", "--precision", "bfloat16")
+    assert ("Note:" in plan) == bool(note)
+    assert note in plan
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", 2), ("y", 1)])
