@@ -30,20 +30,20 @@ from raybs.store import Store, open_store
 EXAMPLES = """
 \b
 Examples:
-  python -m analysis                                     the report of ./results
-  python -m analysis --watch                             the same, while a sweep runs
-  python -m analysis --results docs/reference recovery   the project's own run of one
-  python -m analysis --format png --format md            figures and tables as files
-  python -m analysis findings                            what holds, on the terminal
-  python -m analysis advise results                      what batch size, and why?
+  python -m analysis                                     # the report of ./results
+  python -m analysis --watch                             # the same, while a sweep runs
+  python -m analysis --results docs/reference recovery   # the project's own run of one
+  python -m analysis --format png --format md            # figures and tables as files
+  python -m analysis findings                            # what holds, on the terminal
+  python -m analysis advise results                      # what batch size, and why?
 """
 
 FINDINGS_EXAMPLES = """
 \b
 Examples:
-  python -m analysis findings                            of ./results
-  python -m analysis findings docs/reference             of the project's own runs
-  python -m analysis findings --claims mine.toml         and claims of yours
+  python -m analysis findings                            # of ./results
+  python -m analysis findings docs/reference             # of the project's own runs
+  python -m analysis findings --claims mine.toml         # and claims of yours
 
 \b
 Exit status: 0; 1 if a finding that the project states as reproduced can be judged
@@ -53,9 +53,9 @@ and is not supported; 2 for a wrong request. docs/findings.md has the form of cl
 ADVICE_EXAMPLES = """
 \b
 Examples:
-  python -m analysis advise results                    of every sweep that compares
-  python -m analysis advise results grid --target 0.97 how soon 97 % is reached
-  python -m analysis advise results grid --margin 0.5  half a point is no difference
+  python -m analysis advise results                    # of every sweep that compares
+  python -m analysis advise results grid --target 0.97  # how soon 97 % is reached
+  python -m analysis advise results grid --margin 0.5  # half a point is no difference
 """
 
 SETTINGS = {"max_content_width": 88}

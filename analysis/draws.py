@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.rerun import again, no_sweep
 from raybs.draws import Cell, GradientSweep, cells, is_independent
 from raybs.fold import PER_DRAW, WORKERS, fold
 from raybs.histogram import edges
@@ -112,11 +113,10 @@ def load_gradients(
         if (cell.regime, cell.batch_size) == (regime, batch_size):
             kept = store.read_gradients(cell.key)
     if not pairs or not kept.keys() >= set(pairs):
-        base, frozen, _ = name.partition("_frozen")
         raise ValueError(
             f"{len(kept.keys() & set(pairs))} of the {len(pairs)} complete draws of "
-            f"regime '{regime}' at batch size {batch_size} are kept; run python -m "
-            f"raybs.sweep {base}{' --frozen' if frozen else ''} --keep-gradients"
+            f"regime '{regime}' at batch size {batch_size} are kept; to keep all: "
+            f"{again(name, '--keep-gradients')}"
         )
     return np.stack([kept[pair] for pair in pairs])
 
@@ -198,11 +198,7 @@ def _asked(
     known = [k for k, (sweep, _) in records.items() if isinstance(sweep, GradientSweep)]
     sweep, entries = records.get(name, (None, {}))
     if not isinstance(sweep, GradientSweep):
-        raise ValueError(
-            f"No gradient sweep '{name}' in these results, only "
-            f"{', '.join(sorted(known)) or 'none'}; run it: "
-            f"python -m raybs.sweep {name}"
-        )
+        raise no_sweep(name, known, store.uri)
     asked = cells(sweep, entries["fingerprints"], entries["trainer_version"])
     return entries["title"], sweep, entries["failed"], asked
 

@@ -13,7 +13,9 @@ from analysis.claims import Claim, Contrast
 from analysis.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames import Frames, load
 from analysis.intervals import COSINE, PERCENTAGE, POINTS, POSITIVE, REAL, Scale
+from analysis.rerun import no_sweep
 from analysis.statistics import power_values
+from raybs.checks import any_of
 from raybs.draws import GradientSweep
 from raybs.records import Sweep, record_from_json
 from raybs.schemas import DRAW_COLUMNS
@@ -74,10 +76,7 @@ def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
         check_any(store, records)
     for name in names:
         if name not in records:
-            raise ValueError(
-                f"No sweep '{name}' in these results, only "
-                f"{', '.join(sorted(records))}; run it: python -m raybs.sweep {name}"
-            )
+            raise no_sweep(name, records, store.uri)
     return {name: records[name][0] for name in names or sorted(records)}
 
 
@@ -89,7 +88,7 @@ def check_any(store: Store, sweeps: Collection[str]) -> None:
     """
     if not sweeps:
         raise ValueError(
-            f"{store.uri!r} holds no sweep yet: python -m raybs.sweep NAME"
+            f"{store.uri!r} holds no sweep yet; run one: python -m raybs.sweep --list"
         )
 
 
@@ -200,9 +199,9 @@ def _by_seed(
     """
     asked = trials[trials["label"] == label]
     if asked.empty:
-        raise LookupError(
-            f"no sweep in these results has the config {label!r}{_hint(label, known)}"
-        )
+        hint = _hint(label, known)
+        kind = Mistake if hint else LookupError  # no run mends a name
+        raise kind(f"no sweep in these results has the config {label!r}{hint}")
     ended = asked[asked["status"].isin(["complete", "diverged"])]
     if ended.empty:
         raise LookupError(f"no trial of {label!r} has ended yet")
@@ -296,8 +295,8 @@ def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> Any:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = [repr(other) for other in difflib.get_close_matches(name, known, 3)]
+    return f" (did you mean {any_of(close)}?)" if close else ""
 
 
 def _none(error: LookupError) -> Evidence:

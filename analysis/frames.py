@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import PERCENTAGE, POSITIVE
+from analysis.rerun import no_sweep
 from raybs.config import (
     GOAL_COLUMNS,
     LENGTHS,
@@ -159,10 +160,8 @@ def only(frames: Frames, sweep: str) -> Frames:
     """
     known = sorted(frames.trials["sweep"].unique())
     if sweep not in known:
-        raise ValueError(
-            f"No sweep '{sweep}' in these results, only "
-            f"{', '.join(known) or 'none'}; run it: python -m raybs.sweep {sweep}"
-        )
+        places = [*frames.trials["results"].unique(), "these results"]
+        raise no_sweep(sweep, known, str(places[0]))
     return Frames(
         trials=frames.trials[frames.trials["sweep"] == sweep].reset_index(drop=True),
         history=frames.history[frames.history["sweep"] == sweep].reset_index(drop=True),

@@ -1,11 +1,14 @@
-"""Commands that go on with a sweep, and that run one trial or one cell again."""
+"""Commands that messages suggest: they run, or go on with, a sweep, trial or cell."""
 
+import difflib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from raybs.catalog import sweep_names
 from raybs.config import TrainConfig, TrainSweep
 from raybs.draws import GradientSweep
 from raybs.records import Sweep
@@ -14,12 +17,40 @@ FROZEN = "_frozen"
 """Ends the name of a gradient sweep with weights that stand still."""
 
 
-def ask(name: str, **options: object) -> str:
-    """Return the command of a sweep with these options: `draws=20` is --draws 20."""
-    base = name.removesuffix(FROZEN) if "draws" in options else name
-    words = [f for option in options.items() for f in (f"--{option[0]}", option[1])]
-    words += ["--frozen"] if base != name else []
-    return shlex.join(["python", "-m", "raybs.sweep", base, *map(str, words)])
+def command(name: str, *words: object) -> str:
+    """Return the command of a sweep that comes with raybs, with these options."""
+    base = name.removesuffix(FROZEN)
+    options = [*map(str, words), *(["--frozen"] if base != name else [])]
+    return shlex.join(["python", "-m", "raybs.sweep", base, *options])
+
+
+def again(name: str, *words: object) -> str:
+    """Say how to ask for a sweep with these options: by a command if there is one.
+
+    Of a sweep from a file, or a grid, only the reader knows the command.
+    """
+    if name.removesuffix(FROZEN) in sweep_names():
+        return command(name, *words)
+    return f"ask for {name!r} again, with {' '.join(map(str, words))}"
+
+
+def no_sweep(name: str, known: Collection[str], results: str) -> ValueError:
+    """Return the error that `results` holds no sweep `name`, with what would help.
+
+    A command is suggested only where it works: a sweep from a file, or a grid, is run
+    by a command that its name does not tell.
+    """
+    held = ", ".join(sorted(known)) or "none"
+    said = f"No sweep '{name}' in {results}, only {held}"
+    if name in sweep_names():
+        default = Path("results").resolve()
+        where = () if results == str(default) else ("--results", results)
+        return ValueError(f"{said}; run it: {command(name, *where)}")
+    if (Path(name) / "format.json").is_file():
+        report = shlex.join(["python", "-m", "analysis", "--results", name])
+        return ValueError(f"{said}; '{name}' is a results folder itself: {report}")
+    close = difflib.get_close_matches(name, [*known, *sweep_names()], n=1)
+    return ValueError(f"{said}." + (f" Did you mean '{close[0]}'?" if close else ""))
 
 
 def sweep_command(name: str, sweep: Sweep) -> str:
@@ -28,16 +59,16 @@ def sweep_command(name: str, sweep: Sweep) -> str:
     None, "", for one seed that is not 0: the command names a count, or several.
     """
     if isinstance(sweep, GradientSweep):
-        crossed = (
-            {"crossed": "x".join(map(str, sweep.crossed))} if sweep.crossed else {}
-        )
-        return ask(name, draws=sweep.num_draws, **crossed)
+        crossed = "x".join(map(str, sweep.crossed or ()))
+        more = ("--crossed", crossed) if crossed else ()
+        return command(name, "--draws", sweep.num_draws, *more)
     seeds = sorted({config.seed for config in sweep.configs})
     if seeds == [0]:
-        return ask(name)
+        return command(name)
     if seeds == list(range(len(seeds))):
-        return ask(name, seeds=len(seeds))
-    return ask(name, seeds=",".join(map(str, seeds))) if len(seeds) > 1 else ""
+        return command(name, "--seeds", len(seeds))
+    several = ",".join(map(str, seeds))
+    return command(name, "--seeds", several) if len(seeds) > 1 else ""
 
 
 def trial_command(config: TrainConfig, sweep: TrainSweep) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from analysis.claims import Claim, Contrast
 from analysis.evidence import PER_CENT
 from analysis.findings import MAX_NEEDED, Result, Verdict
-from analysis.rerun import ask
+from analysis.rerun import again
 
 QUANTITIES: Mapping[str, tuple[str, str]] = {
     "final_test_accuracy": ("test accuracy", ".2f"),
@@ -103,8 +103,8 @@ def _not_run(claim: Claim, results: Sequence[Result]) -> str:
 
 
 def command(claim: Claim) -> str:
-    """Return the command that gives a claim what it needs."""
-    return ask(claim.sweep, **{claim.unit: claim.num_needed})
+    """Say how to get what a claim needs: by a command, if it is of a bundled sweep."""
+    return again(claim.sweep, f"--{claim.unit}", claim.num_needed)
 
 
 def _inconclusive(claim: Claim, results: Sequence[Result]) -> str:

@@ -16,10 +16,10 @@ from raybs.store import open_store
 EXAMPLES = """
 \b
 Examples:
-  python -m raybs.doctor                                        this machine alone
-  python -m raybs.doctor --address auto --results s3://bucket/path      a cluster
+  python -m raybs.doctor                                        # this machine alone
+  python -m raybs.doctor --address auto --results s3://bucket/path      # a cluster
   ray job submit --address http://127.0.0.1:8265 -- \\
-      python -m raybs.doctor --results s3://bucket/path         ... as a job on it
+      python -m raybs.doctor --results s3://bucket/path         # ... as a job on it
 
 Exit status: 0; 1 if a sweep would fail there, or others can come in; 2 for a wrong
 request.

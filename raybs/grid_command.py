@@ -25,16 +25,16 @@ EXAMPLES = """
 \b
 Examples:
   python -m raybs.sweep grid --batch-size 16,64,256 --learning-rate 0.01,0.1 \\
-      --epochs 10 --seeds 3                    all combinations
+      --epochs 10 --seeds 3                    # all combinations
   python -m raybs.sweep grid --batch-size 64,512 --learning-rate 0.01 \\
-      --learning-rate-rule linear --steps 10000           0.01 at 64, 0.08 at 512
+      --learning-rate-rule linear --steps 10000           # 0.01 at 64, 0.08 at 512
   python -m raybs.sweep grid --batch-size 64,512 --learning-rate 0.01,0.05 \\
-      --zip batch_size,learning_rate --seconds 60         two pairs, a minute each
+      --zip batch_size,learning_rate --seconds 60         # two pairs, a minute each
   python -m raybs.sweep grid --batch-size 32,256 --learning-rate 0.03,0.1 \\
-      --epochs 30 --until test_accuracy=0.97              how soon is 97 % reached?
+      --epochs 30 --until test_accuracy=0.97              # how soon is 97 % reached?
   python -m raybs.sweep grid --dataset my.npz --hidden 256,256 --hidden 1024 \\
       --batch-size 64 --learning-rate 0.001 --optimizer adam,adamw --epochs 5
-  python -m raybs.sweep grid ... --plan                   what it would take
+  python -m raybs.sweep grid ... --plan                   # what it would take
 
 Every LIST has commas. python -m analysis advise RESULTS says what came out.
 """

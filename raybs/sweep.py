@@ -20,13 +20,13 @@ from raybs.store import Store, open_store
 EXAMPLES = """
 \b
 Examples:
-  python -m raybs.sweep lr_compensation             train, then table and charts
-  python -m raybs.sweep recovery --plan             what it would train, and how long
-  python -m raybs.sweep batch_size --seeds 5        seeds 0 to 4, with intervals
-  python -m raybs.sweep far_enough --max-epochs 1   a smoke run: one epoch a phase
-  python -m raybs.sweep gradient_competition --draws 20    the gradient experiment
-  python -m raybs.sweep my_sweep.py --local         your own file, without Ray
-  python -m raybs.sweep --prune                     list states nobody needs, and ask
+  python -m raybs.sweep lr_compensation             # train, then table and charts
+  python -m raybs.sweep recovery --plan             # what it would train, and how long
+  python -m raybs.sweep batch_size --seeds 5        # seeds 0 to 4, with intervals
+  python -m raybs.sweep far_enough --max-epochs 1   # a smoke run: one epoch a phase
+  python -m raybs.sweep gradient_competition --draws 20    # the gradient experiment
+  python -m raybs.sweep my_sweep.py --local         # your own file, without Ray
+  python -m raybs.sweep --prune                     # list states nobody needs, and ask
 
 Interrupted? The same command goes on where it stopped. Exit status: 0; 1 if
 something failed; 2 for a wrong request; 130 if it was stopped.

@@ -276,7 +276,7 @@ def test_an_unchanged_chart_is_not_rendered_again_and_a_changed_one_is(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["two"], "python -m raybs.sweep two"),
+        (["two"], "No sweep 'two' in"),
         (["--results", "nowhere"], "no format.json"),
     ],
 )

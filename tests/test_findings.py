@@ -140,7 +140,7 @@ def test_one_seed_supports_nothing_and_says_what_it_shows():
     assert found.sentence == (
         "One seed: test accuracy of c0 less that of c1 is +1.00 points, as claimed. "
         "How far another seed may lie from it, one cannot show; it takes 2: "
-        "python -m raybs.sweep simulated --seeds 2"
+        "ask for 'simulated' again, with --seeds 2"
     )
 
 
