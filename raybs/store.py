@@ -11,10 +11,10 @@
     probes/          files by which nodes see that they share this folder
     set_aside/       corrupt files, as they were found
 
-Every file appears whole, and the name of a data file holds a hash of its content: what
-does not match its name is set aside and counts as missing. Files are only ever added or
-deleted, so any number of drivers and workers may share a folder. Nothing is ever
-unpickled.
+Every file appears whole. The name of a data file holds a hash of its content, a record
+one of its entries: what does not match is set aside and counts as missing. Files are
+only ever added or deleted, so any number of drivers and workers may share a folder.
+Nothing is ever unpickled.
 """
 
 import errno
@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from raybs.records import sealed, unsealed
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.tables import BROKEN, read_table
 
@@ -98,24 +99,24 @@ class Store:
 
     def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Replace what `<folder>/<name>.json` says; in sweeps, speeds or probes."""
-        text = json.dumps(value, indent=1).encode()
+        text = json.dumps(sealed(name, value), indent=1).encode()
         self._write(f"{folder}/{name}.json", text)
 
     def read_records(self, folder: str, parse: Callable[[Any], T]) -> dict[str, T]:
         """Return what `parse` makes of the records in `folder`, by name.
 
-        What it raises an error for is set aside, as what is no JSON.
+        What it raises an error for is set aside, as what is no JSON, or has changed.
         """
         records = {}
-        for name in self._list(folder):
-            content = self._read(f"{folder}/{name}")
+        for file in self._list(folder):
+            content = self._read(f"{folder}/{file}")
             if content is None:
                 continue
+            name = file.removesuffix(".json")
             try:
-                value = json.loads(content)
-                records[name.removesuffix(".json")] = parse(value)
+                records[name] = parse(unsealed(name, json.loads(content)))
             except BROKEN as error:
-                self._set_aside(f"{folder}/{name}", f"is no record ({_brief(error)})")
+                self._set_aside(f"{folder}/{file}", f"is no record ({_brief(error)})")
         return records
 
     def holds(self, path: str) -> bool:

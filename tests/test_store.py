@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,43 @@ def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
     (Path(store.root) / "sweeps/two.json").write_text("{")
     assert store.read_records("sweeps", dict) == {"one": {}}
     assert "two.json" in caplog.text
+
+
+RECORD = {"rates": (0.1, 1e-300), "none": math.nan, "seeds": {3: "\ud800"}, "more": []}
+
+
+def test_a_record_comes_back_however_its_numbers_are_written(any_store):
+    any_store.write_record("sweeps", "one", RECORD)
+    [found] = any_store.read_records("sweeps", dict).values()
+    assert str(found) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
+    content = any_store._read("sweeps/one.json")
+    any_store._write("sweeps/one.json", json.dumps(json.loads(content)).encode())
+    assert str(any_store.read_records("sweeps", dict)["one"]) == str(found)
+
+
+@pytest.mark.parametrize("folder", ["sweeps", "speeds"])
+def test_a_record_with_another_digit_is_named_and_set_aside(store, caplog, folder):
+    store.write_record(folder, "one", {"batch_sizes": [16, 64], "seed": 0})
+    path = Path(store.root) / folder / "one.json"
+    path.write_text(path.read_text().replace("64", "61"))
+    assert store.read_records(folder, dict) == {}
+    assert f"{folder}/one.json is no record ('it is truncated or corr" in caplog.text
+    assert files(store) == ["set_aside/one.json"]
+
+
+def test_a_record_by_the_name_of_another_is_set_aside(store, caplog):
+    store.write_record("sweeps", "one", {"a": 1})
+    store.write_record("sweeps", "two", {"a": 2})
+    folder = Path(store.root) / "sweeps"
+    (folder / "one.json").replace(folder / "two.json")
+    assert store.read_records("sweeps", dict) == {}
+    assert """two.json is no record ("it is that of 'one'")""" in caplog.text
+
+
+def test_a_record_of_an_older_raybs_has_no_digest_and_is_read(store):
+    value = {"digits": 1, "name": "other"}
+    (Path(store.root) / "sweeps/one.json").write_text(json.dumps(value))
+    assert store.read_records("sweeps", dict) == {"one": value}
 
 
 def test_files_that_are_not_ours_are_left_alone(store, caplog):
