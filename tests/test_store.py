@@ -1,6 +1,8 @@
 import json
 import math
 import os
+import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +257,80 @@ def test_a_missing_folder_reads_as_empty_where_that_is_wanted(tmp_path):
         {},
     )
     assert not (tmp_path / "none").exists()
+
+
+def make_other(path, kind):
+    """Put a folder, a pipe, a socket or a file in the place of `path`."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+        (path / "x").write_text("")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    else:
+        path.write_text("x")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+@pytest.mark.parametrize("options", [{}, {"create": True}, {"missing_ok": True}])
+def test_what_is_no_file_in_place_of_the_format_is_refused(store, kind, options):
+    place = Path(store.root) / "format.json"
+    make_other(place, kind)
+    with pytest.raises(ValueError, match=r"format\.json in it is no file") as error:
+        open_store(store.uri, **options)
+    assert str(place) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+@pytest.mark.parametrize("folder", ["rows", "speeds", "set_aside"])
+def test_a_file_in_place_of_a_folder_is_refused(store, folder, kind):
+    place = Path(store.root) / folder
+    make_other(place, kind)
+    for options in ({}, {"create": True}, {"missing_ok": True}):
+        with pytest.raises(ValueError, match=f"{folder} in it is no folder") as error:
+            open_store(store.uri, **options)
+        assert str(place) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+def test_what_is_no_file_in_place_of_one_is_named_and_set_aside(store, caplog, kind):
+    store.write_rows([row("a")])
+    store.write_rows([row("b")])
+    store.write_record("sweeps", "one", {})
+    store.write_state("a", STATE, COUNTERS, rolling=False)
+    held = [next((Path(store.root) / f).iterdir()) for f in ("rows", "states")]
+    paths = [*held, Path(store.root) / "sweeps/one.json"]
+    for path in paths:
+        make_other(path, kind)
+    assert len(keys(store)) == 1
+    assert store.read_state("a") is None
+    assert store.read_records("sweeps", dict) == {}
+    what = "a folder" if kind == "folder" else "no file"
+    for path in paths:
+        assert f"{path.name} is {what}: moved" in caplog.text
+        assert not path.exists()
+        assert (Path(store.root) / "set_aside" / path.name).exists()
+
+
+def test_what_is_set_aside_takes_no_others_place(store):
+    for kind in ("folder", "file", "pipe", "folder"):
+        make_other(Path(store.root) / "sweeps/one.json", kind)
+        assert store.read_records("sweeps", dict) == {}
+    aside = list((Path(store.root) / "set_aside").iterdir())
+    assert [path.name[-8:] for path in aside] == ["one.json"] * 4
+
+
+def test_no_file_that_is_not_ours_is_looked_at(store, caplog):
+    for name in ("rows/x.d", "sweeps/.x.json"):
+        make_other(Path(store.root) / name, "folder")
+    make_other(Path(store.root) / "rows/pipe", "pipe")
+    assert keys(store) == []
+    assert store.sizes() == {}
+    assert caplog.text == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
