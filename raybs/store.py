@@ -555,7 +555,8 @@ def _check_format(uri: str, content: bytes) -> None:
         )
     if found > FORMAT:
         raise ValueError(
-            f"{uri!r} has format {found}, this raybs reads up to {FORMAT}: upgrade it."
+            f"{uri!r} has format {found} by its format.json, this raybs reads up to "
+            f"{FORMAT}: upgrade it."
         )
 
 
