@@ -87,13 +87,21 @@ def figures_folder(store: Store, given: str | None, name: str = "") -> Path:
     Without a name: where the report goes.
 
     Raises:
-        ValueError: There is a link out of the results in its place.
+        ValueError: There is a link out of the results in its place, or a file.
     """
-    if given or store.filesystem.type_name != "local":
-        return Path(given or "figures") / name
-    folder = Path(store.root) / "figures" / name
-    if not folder.resolve().is_relative_to(Path(store.root).resolve()):
-        raise ValueError(f"{folder} leads out of the results; give --figures FOLDER.")
+    folder = Path(given or "figures") / name
+    if not given and store.filesystem.type_name == "local":
+        folder = Path(store.root) / "figures" / name
+        if not folder.resolve().is_relative_to(Path(store.root).resolve()):
+            raise ValueError(
+                f"{folder} leads out of the results; give --figures FOLDER."
+            )
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise ValueError(
+                f"{part} is no folder, so nothing can be written there; move it away, "
+                "or give --figures FOLDER."
+            )
     return folder
 
 

@@ -1,5 +1,7 @@
 """Read back what sweeps were asked for, as results folders record it in JSON."""
 
+import hashlib
+import json
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +20,38 @@ MAX_EPOCHS = 100_000_000
 
 MAX_DRAWS = 10_000_000
 """Of all its cells: readers list them."""
+
+
+def sealed(name: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of the record `name`, then its name, and a digest of all.
+
+    Without it a changed digit would be taken for what was asked, and without the name
+    one sweep's record for another's.
+    """
+    value = {**entries, "name": name}
+    # As a reader will find it: without tuples, and with texts for keys.
+    return value | {"digest": _digest(json.loads(json.dumps(value)))}
+
+
+def unsealed(name: str, value: Any) -> Any:
+    """Return the entries that `sealed` was given; of an older raybs all there are.
+
+    Raises:
+        ValueError: They have changed, or are those of another record.
+    """
+    if not isinstance(value, dict) or "digest" not in value:
+        return value
+    entries = {key: item for key, item in value.items() if key != "digest"}
+    if value["digest"] != _digest(entries):
+        raise ValueError("it is truncated or corrupt")
+    if (other := entries.pop("name", name)) != name:
+        raise ValueError(f"it is that of {other!r}")
+    return entries
+
+
+def _digest(entries: Mapping[str, Any]) -> str:
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def from_json(value: Mapping[str, Any]) -> TrainConfig:

@@ -11,10 +11,10 @@
     probes/          files by which nodes see that they share this folder
     set_aside/       corrupt files, as they were found
 
-Every file appears whole, and the name of a data file holds a hash of its content: what
-does not match its name is set aside and counts as missing. Files are only ever added or
-deleted, so any number of drivers and workers may share a folder. Nothing is ever
-unpickled.
+Every file appears whole. The name of a data file holds a hash of its content, a record
+one of its entries: what does not match is set aside and counts as missing. Files are
+only ever added or deleted, so any number of drivers and workers may share a folder.
+Nothing is ever unpickled.
 """
 
 import errno
@@ -41,6 +41,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raybs.checks import any_of
+from raybs.records import sealed, unsealed
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.tables import BROKEN, read_table
 
@@ -104,24 +105,24 @@ class Store:
 
     def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Replace what `<folder>/<name>.json` says; in sweeps, speeds or probes."""
-        text = json.dumps(value, indent=1).encode()
+        text = json.dumps(sealed(name, value), indent=1).encode()
         self._write(f"{folder}/{name}.json", text)
 
     def read_records(self, folder: str, parse: Callable[[Any], T]) -> dict[str, T]:
         """Return what `parse` makes of the records in `folder`, by name.
 
-        What it raises an error for is set aside, as what is no JSON.
+        What it raises an error for is set aside, as what is no JSON, or has changed.
         """
         records = {}
-        for name in self._list(folder):
-            content = self._read(f"{folder}/{name}")
+        for file in self._list(folder):
+            content = self._read(f"{folder}/{file}")
             if content is None:
                 continue
+            name = file.removesuffix(".json")
             try:
-                value = json.loads(content)
-                records[name.removesuffix(".json")] = parse(value)
+                records[name] = parse(unsealed(name, json.loads(content)))
             except BROKEN as error:
-                self._set_aside(f"{folder}/{name}", f"is no record ({_brief(error)})")
+                self._set_aside(f"{folder}/{file}", f"is no record ({_brief(error)})")
         return records
 
     def holds(self, path: str) -> bool:
@@ -360,17 +361,19 @@ class Store:
         selector = fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
         list_files = partial(self.filesystem.get_file_info, selector)
         infos = self._patiently(f"{folder} cannot be listed", list_files)
-        return [info for info in infos if info.type == fs.FileType.File]
+        is_disk = self.filesystem.type_name == "local"  # others may list prefixes, too
+        found = []
+        for info in infos:
+            if info.type == fs.FileType.File:
+                found.append(info)
+            elif is_disk and _is_ours(folder, info.base_name):
+                what = "a folder" if info.type == fs.FileType.Directory else "no file"
+                self._set_aside(f"{folder}/{info.base_name}", f"is {what}")
+        return found
 
     def _list(self, folder: str) -> list[str]:
-        ending = ENDINGS[folder]
         names = (info.base_name for info in self._infos(folder))
-        # Others are not ours, and no names for a folder or a terminal.
-        return sorted(
-            name
-            for name in names
-            if name.endswith(ending) and re.fullmatch(r"[\w-][\w .-]*", name)
-        )
+        return sorted(name for name in names if _is_ours(folder, name))
 
     def _read(self, path: str) -> bytes | None:
         def read() -> bytes:
@@ -414,6 +417,8 @@ class Store:
         try:
             if self.filesystem.type_name == "local":
                 self.filesystem.create_dir(f"{self.root}/set_aside")
+                if Path(self.root, "set_aside", name).exists():  # maybe a folder
+                    name = f"{uuid.uuid4().hex}-{name}"
             self.filesystem.move(f"{self.root}/{path}", f"{self.root}/set_aside/{name}")
         except OSError as error:
             where = f"not moved to set_aside/ ({error})"
@@ -490,7 +495,7 @@ def open_store(
             filesystem = fs.LocalFileSystem()
             full = root = str(Path(uri).expanduser().resolve())
         if filesystem.type_name == "local":
-            _check_links(Path(root))
+            _check_places(Path(root))
         store = Store(
             uri=full, filesystem=filesystem, root=root.rstrip("/"), patience=patience
         )
@@ -538,18 +543,42 @@ def _check_form(given: Place) -> str:
     return uri
 
 
-def _check_links(root: Path) -> None:
+def _check_places(root: Path) -> None:
     """Refuse a folder whose files are elsewhere: they could be anybody's.
 
+    And one whose folders are files, or whose format.json is none: a pipe would be
+    waited for.
+
     Raises:
-        ValueError: It has links in place of folders.
+        ValueError: It has links in place of folders, or is not as it must be.
     """
     for name in (*ENDINGS, "set_aside"):
-        if (root / name).is_symlink():
+        place = root / name
+        if place.is_symlink():
             raise ValueError(
                 f"'{root}' is no results folder: {name} in it is a link, which leads "
                 "elsewhere. Put the whole results folder where there is room."
             )
+        if place.exists() and not place.is_dir():
+            raise ValueError(
+                f"'{root}' is no results folder: {name} in it is no folder. Move "
+                f"{place} away."
+            )
+    place = root / "format.json"
+    if place.exists() and not place.is_file():
+        raise ValueError(
+            f"'{root}' is no results folder: format.json in it is no file. Move "
+            f"{place} away."
+        )
+
+
+def _is_ours(folder: str, name: str) -> bool:
+    """Tell whether a file in `folder` is ours, by its name.
+
+    Others are no names for a folder or a terminal.
+    """
+    is_plain = re.fullmatch(r"[\w-][\w .-]*", name) is not None
+    return is_plain and name.endswith(ENDINGS[folder])
 
 
 def _check_format(uri: str, content: bytes) -> None:
@@ -563,7 +592,8 @@ def _check_format(uri: str, content: bytes) -> None:
         )
     if found > FORMAT:
         raise ValueError(
-            f"{uri!r} has format {found}, this raybs reads up to {FORMAT}: upgrade it."
+            f"{uri!r} has format {found} by its format.json, this raybs reads up to "
+            f"{FORMAT}: upgrade it."
         )
 
 

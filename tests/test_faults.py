@@ -91,7 +91,7 @@ def test_a_store_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch):
     store.write_record("sweeps", "one", {"a": 1})
     assert store.read_records("sweeps", dict) == {"one": {"a": 1}}
     [message] = told
-    assert "far/sweeps/one.json: 11 bytes cannot be written" in message
+    assert "far/sweeps/one.json: 58 bytes cannot be written" in message
     assert "timed out" in message
 
 
@@ -99,7 +99,7 @@ def test_a_store_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch):
 def test_what_does_not_pass_is_an_error_with_path_and_bytes(tmp_path, error):
     patience = 60.0 if error.errno == errno.ENOSPC else 0.0
     store, _ = broken_store(tmp_path, error, patience=patience)
-    with pytest.raises(StoreError, match=r"far/sweeps/one.json: 11 bytes cannot be w"):
+    with pytest.raises(StoreError, match=r"far/sweeps/one.json: 58 bytes cannot be w"):
         store.write_record("sweeps", "one", {"a": 1})
 
 

@@ -541,6 +541,34 @@ def test_charts_are_not_drawn_through_a_link(stranger, victim, place):
     assert (result.exit_code, "--figures" in result.output) == (2, True)
 
 
+@pytest.mark.parametrize("kind", ["html", "md"])
+@pytest.mark.parametrize("place", ["figures", "figures/sound", "out/mine"])
+def test_what_is_no_folder_where_figures_go_is_named(stranger, tmp_path, place, kind):
+    """The report goes to figures/ itself."""
+    folder, _, name = place.partition("/")
+    root = tmp_path if folder == "out" else Path(stranger.root)
+    given = ("--figures", str(root / place)) if folder == "out" else ()
+    (root / place).parent.mkdir(exist_ok=True)
+    os.mkfifo(root / place)
+    words = ("sound", "--results", stranger.uri, "--format", kind)
+    result = command(*words, *given)
+    if (kind, name) == ("html", "sound"):
+        assert result.exit_code == 0
+    else:
+        assert result.exit_code == 2
+        assert f"{root / place} is no folder" in result.output
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("html", "report.html"), ("md", "sound/table.md")]
+)
+def test_a_folder_where_a_figure_goes_is_named(stranger, kind, name):
+    place = Path(stranger.root) / "figures" / name
+    place.mkdir(parents=True)
+    result = command("sound", "--results", stranger.uri, "--format", kind)
+    assert (result.exit_code, str(place) in result.output) == (2, True)
+
+
 def test_tables_take_the_place_of_links(stranger, victim):
     table = Path(stranger.root) / "figures/sound/table.md"
     table.parent.mkdir(parents=True)

@@ -1,5 +1,8 @@
 import json
+import math
 import os
+import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +118,43 @@ def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
     assert "two.json" in caplog.text
 
 
+RECORD = {"rates": (0.1, 1e-300), "none": math.nan, "seeds": {3: "\ud800"}, "more": []}
+
+
+def test_a_record_comes_back_however_its_numbers_are_written(any_store):
+    any_store.write_record("sweeps", "one", RECORD)
+    [found] = any_store.read_records("sweeps", dict).values()
+    assert str(found) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
+    content = any_store._read("sweeps/one.json")
+    any_store._write("sweeps/one.json", json.dumps(json.loads(content)).encode())
+    assert str(any_store.read_records("sweeps", dict)["one"]) == str(found)
+
+
+@pytest.mark.parametrize("folder", ["sweeps", "speeds"])
+def test_a_record_with_another_digit_is_named_and_set_aside(store, caplog, folder):
+    store.write_record(folder, "one", {"batch_sizes": [16, 64], "seed": 0})
+    path = Path(store.root) / folder / "one.json"
+    path.write_text(path.read_text().replace("64", "61"))
+    assert store.read_records(folder, dict) == {}
+    assert f"{folder}/one.json is no record ('it is truncated or corr" in caplog.text
+    assert files(store) == ["set_aside/one.json"]
+
+
+def test_a_record_by_the_name_of_another_is_set_aside(store, caplog):
+    store.write_record("sweeps", "one", {"a": 1})
+    store.write_record("sweeps", "two", {"a": 2})
+    folder = Path(store.root) / "sweeps"
+    (folder / "one.json").replace(folder / "two.json")
+    assert store.read_records("sweeps", dict) == {}
+    assert """two.json is no record ("it is that of 'one'")""" in caplog.text
+
+
+def test_a_record_of_an_older_raybs_has_no_digest_and_is_read(store):
+    value = {"digits": 1, "name": "other"}
+    (Path(store.root) / "sweeps/one.json").write_text(json.dumps(value))
+    assert store.read_records("sweeps", dict) == {"one": value}
+
+
 def test_files_that_are_not_ours_are_left_alone(store, caplog):
     for name in ("rows/.DS_Store", "sweeps/README", "sweeps/.x.json", "states/junk"):
         (Path(store.root) / name).write_text("")
@@ -217,6 +257,80 @@ def test_a_missing_folder_reads_as_empty_where_that_is_wanted(tmp_path):
         {},
     )
     assert not (tmp_path / "none").exists()
+
+
+def make_other(path, kind):
+    """Put a folder, a pipe, a socket or a file in the place of `path`."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+        (path / "x").write_text("")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    else:
+        path.write_text("x")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+@pytest.mark.parametrize("options", [{}, {"create": True}, {"missing_ok": True}])
+def test_what_is_no_file_in_place_of_the_format_is_refused(store, kind, options):
+    place = Path(store.root) / "format.json"
+    make_other(place, kind)
+    with pytest.raises(ValueError, match=r"format\.json in it is no file") as error:
+        open_store(store.uri, **options)
+    assert str(place) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+@pytest.mark.parametrize("folder", ["rows", "speeds", "set_aside"])
+def test_a_file_in_place_of_a_folder_is_refused(store, folder, kind):
+    place = Path(store.root) / folder
+    make_other(place, kind)
+    for options in ({}, {"create": True}, {"missing_ok": True}):
+        with pytest.raises(ValueError, match=f"{folder} in it is no folder") as error:
+            open_store(store.uri, **options)
+        assert str(place) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+def test_what_is_no_file_in_place_of_one_is_named_and_set_aside(store, caplog, kind):
+    store.write_rows([row("a")])
+    store.write_rows([row("b")])
+    store.write_record("sweeps", "one", {})
+    store.write_state("a", STATE, COUNTERS, rolling=False)
+    held = [next((Path(store.root) / f).iterdir()) for f in ("rows", "states")]
+    paths = [*held, Path(store.root) / "sweeps/one.json"]
+    for path in paths:
+        make_other(path, kind)
+    assert len(keys(store)) == 1
+    assert store.read_state("a") is None
+    assert store.read_records("sweeps", dict) == {}
+    what = "a folder" if kind == "folder" else "no file"
+    for path in paths:
+        assert f"{path.name} is {what}: moved" in caplog.text
+        assert not path.exists()
+        assert (Path(store.root) / "set_aside" / path.name).exists()
+
+
+def test_what_is_set_aside_takes_no_others_place(store):
+    for kind in ("folder", "file", "pipe", "folder"):
+        make_other(Path(store.root) / "sweeps/one.json", kind)
+        assert store.read_records("sweeps", dict) == {}
+    aside = list((Path(store.root) / "set_aside").iterdir())
+    assert [path.name[-8:] for path in aside] == ["one.json"] * 4
+
+
+def test_no_file_that_is_not_ours_is_looked_at(store, caplog):
+    for name in ("rows/x.d", "sweeps/.x.json"):
+        make_other(Path(store.root) / name, "folder")
+    make_other(Path(store.root) / "rows/pipe", "pipe")
+    assert keys(store) == []
+    assert store.sizes() == {}
+    assert caplog.text == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
