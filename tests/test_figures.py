@@ -5,6 +5,7 @@ import re
 import struct
 import zlib
 
+import altair as alt
 import pandas as pd
 import pytest
 import vl_convert
@@ -12,7 +13,7 @@ from conftest import check_fields
 
 from analysis import competition, frames, landscape, statistics, theme
 from analysis.advice import advise
-from analysis.curves import subtitle, training_curves
+from analysis.curves import epoch_axis, subtitle, training_curves
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
 from analysis.figures import draw_figures, figures
 from raybs.config import Phase, TrainConfig
@@ -540,6 +541,20 @@ def test_the_front_rises_with_seconds(advice):
         [8, 16, 0.1, pytest.approx(85), True],
         [8, 16, 0.2, pytest.approx(70), False],
     ]
+
+
+@pytest.mark.parametrize("epochs", [range(2), range(1, 3), range(1, 4), range(6)])
+def test_epochs_have_ticks_at_whole_numbers_alone(epochs):
+    frame = pd.DataFrame({"epoch": epochs, "value": 1.0})
+    y = alt.Y("value:Q").axis(None)
+    chart = alt.Chart(frame).mark_line().encode(epoch_axis(), y)
+    svg = vl_convert.vegalite_to_svg(chart.properties(width=340).to_dict())
+    *labels, title = re.findall(r">([^<>]+)</text>", svg)
+    assert (labels, title) == ([str(epoch) for epoch in epochs], "epoch")
+    seen = [
+        line for line in re.findall("<line[^>]*>", svg) if 'opacity="0"' not in line
+    ]
+    assert len(seen) == 2 * len(epochs) + 1  # a tick and a line each, and the axis
 
 
 @pytest.mark.parametrize(
