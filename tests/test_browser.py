@@ -143,6 +143,50 @@ def test_every_figure_has_marks_and_fits(browser, file, viewport, touch):
         assert width <= room
 
 
+def tables(page):
+    """Open all tables: the name of each, its own width, and that of its place."""
+    page.evaluate(
+        "document.querySelectorAll('details:not(td details)')"
+        ".forEach((details) => { details.open = true; })"
+    )
+    return page.locator(".table").evaluate_all(
+        """(places) => places.map((place) => [
+            place.getAttribute("aria-labelledby"),
+            place.scrollWidth,
+            place.clientWidth,
+        ])"""
+    )
+
+
+def test_no_table_is_cut_off_on_a_wide_page(browser, file):
+    with opened(browser, file) as page:
+        found = tables(page)
+        assert len(found) > 40
+        assert [name for name, width, room in found if width > room] == []
+
+
+def test_a_table_that_is_wider_than_a_phone_scrolls_and_shows_that_it_does(
+    browser, file
+):
+    with opened(browser, file, viewport=PHONE, touch=True) as page:
+        found = tables(page)
+        assert max(width - room for _, width, room in found) > 100
+        name = "section-lr_compensation-table-1"
+        place = page.locator(f".table[aria-labelledby='{name}']")
+        place.scroll_into_view_if_needed()
+        styles = place.evaluate(
+            "e => [getComputedStyle(e).overflowX, getComputedStyle(e).backgroundImage]"
+        )
+        assert styles[0] == "auto"
+        assert styles[1].count("gradient") == 4  # a shadow on each side, and its cover
+        last = place.locator("thead th").last
+        before = last.bounding_box()
+        assert before["x"] > PHONE["width"]
+        place.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+        after = last.bounding_box()
+        assert after["x"] + after["width"] <= PHONE["width"]
+
+
 def test_a_finger_on_a_chart_scrolls_the_page(browser, file):
     with opened(browser, file, viewport=PHONE, touch=True) as page:
         drawn(page, FIGURE)
