@@ -85,9 +85,12 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
                 title=alt.TitleParams(setting, fontSize=11),
             )
         )
-    said = "Mean over seeds at the end; framed: the best rate of a batch size"
+    said = ["Mean over seeds at the end; framed: the best rate of a batch size"]
     if points["num_diverged"].any():
-        said += "; cross: a seed diverged"
+        said[0] += "; cross: a seed diverged"
+    colored = points[points["setting"].isin(settings) & (points["num_diverged"] == 0)]
+    if (colored["mean"] < domain[0]).any():
+        said.append(f"Colors end at {domain[0]:.1f} %: lower points share the darkest")
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
 
 

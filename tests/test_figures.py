@@ -504,6 +504,28 @@ def test_points_are_the_ends_of_trials(advice):
     assert advice.points["lower"][0] == pytest.approx(85 - 5 * 12.7062, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("means", "domain", "said"),
+    [
+        ([90, 88, 87, 86], [86, 90], None),
+        # The middle is 88, and 90 - 3 * (90 - 88) = 84.
+        ([90, 88, 88, 84], [84, 90], None),
+        ([90, 88, 88, 10], [84, 90], "84.0"),
+        ([90, 90, 90, 10], [89, 90], "89.0"),
+    ],
+)
+def test_colors_that_end_above_the_lowest_point_are_said_to(
+    advice, means, domain, said
+):
+    points = advice.points.assign(mean=means)
+    spec = landscape.heat_map(points, [""], "Title").to_dict()
+    [colored] = [u for u in units(spec) if "color" in u["encoding"]]
+    assert colored["encoding"]["color"]["scale"]["domain"] == domain
+    first = "Mean over seeds at the end; framed: the best rate of a batch size"
+    second = f"Colors end at {said} %: lower points share the darkest"
+    assert spec["title"]["subtitle"] == ([first, second] if said else [first])
+
+
 def test_lines_are_the_best_rates_and_the_one_that_is_best_for_all(advice):
     columns = ("kind", "batch_size", "learning_rate", "mean")
     assert table(advice.lines, *columns) == [
