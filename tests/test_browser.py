@@ -220,6 +220,40 @@ def test_a_tap_picks_from_a_legend_and_tells_the_values_of_a_mark(browser, file)
         tooltip.wait_for(state="detached")
 
 
+@pytest.mark.parametrize(
+    ("viewport", "least"),
+    [(WIDE, 6), (TABLET, 6), (PHONE, 0)],
+    ids=["wide", "tablet", "phone"],
+)
+def test_names_on_a_front_lie_over_no_point_legend_edge_or_other_name(
+    browser, file, viewport, least
+):
+    with opened(browser, file, viewport=viewport) as page:
+        figure = drawn(page, "[id='fashion-front-1']")
+        names, others, [panel] = (
+            figure.locator(marks).evaluate_all(
+                "found => found.map((mark) => mark.getBoundingClientRect().toJSON())"
+            )
+            for marks in (
+                "svg .mark-text.role-mark text",
+                "svg .mark-symbol.role-mark path, svg .role-legend",
+                "svg path.background >> nth=0",
+            )
+        )
+        assert len(names) >= least
+        assert len(others) > 200
+        for number, name in enumerate(names):
+            assert panel["left"] <= name["left"]
+            assert panel["top"] <= name["top"]
+            for other in others + names[:number]:
+                assert (
+                    name["right"] <= other["left"]
+                    or other["right"] <= name["left"]
+                    or name["bottom"] <= other["top"]
+                    or other["bottom"] <= name["top"]
+                )
+
+
 def test_hovering_a_mark_tells_its_values(browser, file):
     with opened(browser, file) as page:
         figure = drawn(page, FIGURE)

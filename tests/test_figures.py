@@ -1,6 +1,7 @@
 """Every figure on literal frames: what it reads, how it looks, what the mouse does."""
 
 import json
+import math
 import re
 import struct
 import zlib
@@ -563,6 +564,57 @@ def test_the_front_rises_with_seconds(advice):
         [8, 16, 0.1, pytest.approx(85), True],
         [8, 16, 0.2, pytest.approx(70), False],
     ]
+
+
+@pytest.mark.parametrize(
+    ("spots", "places"),
+    [
+        # A name of 10 characters is 65 pixels wide, and ends 6 to the left.
+        ([(71, 0, "0123456789")], [0]),
+        ([(70.9, 0, "0123456789")], []),
+        # At its most accurate point.
+        ([(100, 0, "a"), (200, 50, "a"), (300, 99, "b")], [1, 2]),
+        # One below the other is 12 pixels lower.
+        ([(100, 50, "0123456789"), (110, 62, "b")], [0, 1]),
+        ([(105, 51, "0123456789"), (110, 62, "b")], [1]),
+        # Side by side: from 129 on, and up to 129.
+        ([(135, 61, "a"), (200, 62, "0123456789")], [0, 1]),
+        ([(135.5, 61, "a"), (200, 62, "0123456789")], [1]),
+        # The next best point of the same name has room.
+        ([(90, 10, "a"), (135.5, 61, "a"), (200, 62, "0123456789")], [0, 2]),
+        ([], []),
+    ],
+)
+def test_names_on_a_front_keep_off_the_edge_and_off_each_other(spots, places):
+    assert landscape.places_for_names(spots) == places
+
+
+def test_a_front_leaves_room_for_names_above_and_left_of_its_points(advice):
+    spec = landscape.pareto_front(advice.front, [""], "Title").to_dict()
+    layers = list(units(spec))
+    encoding = layers[0]["encoding"]
+    # 1 to 8 seconds; 64 @ 0.2 is 8 characters of 6.5 pixels and 6 on each side, and 12
+    # are on the right; of the height, 290 pixels, 12 are below, and 22 above.
+    pixel = math.log(8) / (480 - 64 - 12)
+    ends = [math.exp(-64 * pixel), 8 * math.exp(12 * pixel)]
+    assert encoding["x"]["scale"]["domain"] == pytest.approx(ends)
+    pixel = (85 - 60) / (290 - 12 - 22)
+    ends = [60 - 12 * pixel, 85 + 22 * pixel]
+    assert encoding["y"]["scale"]["domain"] == pytest.approx(ends)
+    names = spec["datasets"][layers[-1]["data"]["name"]]
+    assert [(row["name"], row["seconds"]) for row in names] == [
+        ("64 @ 0.2", 2),
+        ("16 @ 0.1", 8),
+    ]
+    [hidden] = layers[-1]["transform"]
+    assert hidden == {"filter": "width >= 480"}
+
+
+def test_a_front_is_whole_where_not_all_settings_are_shown(advice):
+    spec = landscape.pareto_front(advice.front, ["another"], "Title").to_dict()
+    vl_convert.vegalite_to_vega(spec)
+    line = spec["datasets"][list(units(spec))[1]["data"]["name"]]
+    assert [row["seconds"] for row in line] == [1, 2, 8]
 
 
 @pytest.mark.parametrize("epochs", [range(2), range(1, 3), range(1, 4), range(6)])
