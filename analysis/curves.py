@@ -87,8 +87,21 @@ def lines(
 
 def epoch_axis(title: str = "epoch") -> alt.X:
     """Return the x axis: epochs are whole numbers."""
-    whole = "datum.value % 1 ? '' : datum.label"
-    return alt.X("epoch:Q").title(title).axis(tickMinStep=1, labelExpr=whole)
+    # Of few epochs, or zoomed, Vega has ticks in between, too: the least step that it
+    # can be told is a wish. They are there, and not seen.
+    between = "datum.value % 1"
+    seen = {"condition": {"test": between, "value": 0}, "value": 1}
+    return (
+        alt.X("epoch:Q")
+        .title(title)
+        .axis(
+            tickMinStep=1,
+            format=",d",
+            labelExpr=f"{between} ? '' : datum.label",
+            tickOpacity=seen,
+            gridOpacity=seen,
+        )
+    )
 
 
 def legend_names(batch_sizes: dict[str, int], diverged: pd.DataFrame) -> dict[str, str]:

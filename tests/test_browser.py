@@ -20,6 +20,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 REFERENCE = Path(__file__).parent.parent / "docs/reference"
 WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
+TABLET = {"width": 820, "height": 1180}
 MARKS = ".role-mark path:not([opacity='0']), .role-mark line"
 FIGURE = "[id='lr_compensation-curves']"
 PANEL = f"{FIGURE} .concat_0_group"
@@ -44,9 +45,9 @@ def file(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def opened(browser, path, *, viewport=WIDE, scheme="light"):
+def opened(browser, path, *, viewport=WIDE, scheme="light", touch=False):
     """A page without an error, that asks for nothing but its own file."""
-    page = browser.new_page(viewport=viewport, color_scheme=scheme)
+    page = browser.new_page(viewport=viewport, color_scheme=scheme, has_touch=touch)
     problems, addresses = [], set()
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -67,10 +68,19 @@ def drawn(page, figure):
 
 
 def draw_all(page):
+    """Draw all figures: the name of each, its number of marks, how far it juts out."""
     for figure in page.locator("figure").all():
         figure.scroll_into_view_if_needed()
-        figure.locator("svg").wait_for()
-    return page.locator("figure").all()
+        figure.locator("svg, .broken").first.wait_for()
+    return page.locator("figure").evaluate_all(
+        """(figures, marks) => figures.map((figure) => [
+            figure.id,
+            figure.querySelectorAll(marks).length,
+            (figure.querySelector("svg")?.getBoundingClientRect().width ?? 0)
+                - figure.getBoundingClientRect().width,
+        ])""",
+        MARKS,
+    )
 
 
 def strong(page):
@@ -101,7 +111,7 @@ def ticks(page):
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-def test_every_figure_has_marks_fits_and_is_accessible(browser, file, viewport):
+def test_the_page_is_accessible(browser, file, viewport):
     with opened(browser, file, viewport=viewport) as page:
         # With one figure: axe-core looks at every mark, which a chart hides from it.
         drawn(page, FIGURE)
@@ -111,17 +121,137 @@ def test_every_figure_has_marks_fits_and_is_accessible(browser, file, viewport):
             found = axe.Axe().run(page).response["violations"]
             said = [(v["id"], v["impact"], v["nodes"][0]["html"][:300]) for v in found]
             assert said == []
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+@pytest.mark.parametrize(
+    "viewport", [WIDE, TABLET, PHONE], ids=["wide", "tablet", "phone"]
+)
+def test_every_figure_has_marks_and_fits(browser, file, viewport, touch):
+    with opened(browser, file, viewport=viewport, touch=touch) as page:
+        assert page.evaluate("matchMedia('(pointer: coarse)').matches") == touch
         figures = draw_all(page)
         assert len(figures) > 20
-        for figure in figures:
-            assert figure.locator(MARKS).count() > 0, figure.get_attribute("id")
-            box, svg = figure.bounding_box(), figure.locator("svg").bounding_box()
-            assert svg["width"] <= box["width"], figure.get_attribute("id")
+        assert "could not be drawn" not in page.locator("main").inner_text()
+        for key, marks, excess in figures:
+            assert marks > 0, key
+            assert excess <= 0, key
         width, room = page.evaluate(
             "[document.scrollingElement.scrollWidth,"
             " document.documentElement.clientWidth]"
         )
         assert width <= room
+
+
+def tables(page):
+    """Open all tables: the name of each, its own width, and that of its place."""
+    page.evaluate(
+        "document.querySelectorAll('details:not(td details)')"
+        ".forEach((details) => { details.open = true; })"
+    )
+    return page.locator(".table").evaluate_all(
+        """(places) => places.map((place) => [
+            place.getAttribute("aria-labelledby"),
+            place.scrollWidth,
+            place.clientWidth,
+        ])"""
+    )
+
+
+def test_no_table_is_cut_off_on_a_wide_page(browser, file):
+    with opened(browser, file) as page:
+        found = tables(page)
+        assert len(found) > 40
+        assert [name for name, width, room in found if width > room] == []
+
+
+def test_a_table_that_is_wider_than_a_phone_scrolls_and_shows_that_it_does(
+    browser, file
+):
+    with opened(browser, file, viewport=PHONE, touch=True) as page:
+        found = tables(page)
+        assert max(width - room for _, width, room in found) > 100
+        name = "section-lr_compensation-table-1"
+        place = page.locator(f".table[aria-labelledby='{name}']")
+        place.scroll_into_view_if_needed()
+        styles = place.evaluate(
+            "e => [getComputedStyle(e).overflowX, getComputedStyle(e).backgroundImage]"
+        )
+        assert styles[0] == "auto"
+        assert styles[1].count("gradient") == 4  # a shadow on each side, and its cover
+        last = place.locator("thead th").last
+        before = last.bounding_box()
+        assert before["x"] > PHONE["width"]
+        place.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+        after = last.bounding_box()
+        assert after["x"] + after["width"] <= PHONE["width"]
+
+
+def test_a_finger_on_a_chart_scrolls_the_page(browser, file):
+    with opened(browser, file, viewport=PHONE, touch=True) as page:
+        drawn(page, FIGURE)
+        box = page.locator(PANEL).first.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        before = page.evaluate("scrollY"), ticks(page)
+        finger = page.context.new_cdp_session(page)
+
+        def touch(kind, *points):
+            touched = {"type": kind, "touchPoints": points}
+            finger.send("Input.dispatchTouchEvent", touched)
+
+        touch("touchStart", {"x": x, "y": y})
+        for moved in range(10, 210, 10):
+            touch("touchMove", {"x": x, "y": y - moved})
+        touch("touchEnd")
+        wait(page, lambda page: page.evaluate("scrollY") > before[0] + 100, True)
+        assert ticks(page) == before[1]
+
+
+def test_a_tap_picks_from_a_legend_and_tells_the_values_of_a_mark(browser, file):
+    with opened(browser, file, viewport=PHONE, touch=True) as page:
+        figure = drawn(page, FIGURE)
+        figure.locator(".role-legend-label text").nth(1).tap()
+        wait(page, strong, [False, True, False])
+        figure.locator(".concat_1_group .mark-symbol path").nth(59).tap(force=True)
+        tooltip = page.locator("#vg-tooltip-element.visible")
+        tooltip.wait_for()
+        assert "1024 @ 0.01 x 30" in tooltip.inner_text()
+        figure.locator("figcaption").tap()
+        tooltip.wait_for(state="detached")
+
+
+@pytest.mark.parametrize(
+    ("viewport", "least"),
+    [(WIDE, 6), (TABLET, 6), (PHONE, 0)],
+    ids=["wide", "tablet", "phone"],
+)
+def test_names_on_a_front_lie_over_no_point_legend_edge_or_other_name(
+    browser, file, viewport, least
+):
+    with opened(browser, file, viewport=viewport) as page:
+        figure = drawn(page, "[id='fashion-front-1']")
+        names, others, [panel] = (
+            figure.locator(marks).evaluate_all(
+                "found => found.map((mark) => mark.getBoundingClientRect().toJSON())"
+            )
+            for marks in (
+                "svg .mark-text.role-mark text",
+                "svg .mark-symbol.role-mark path, svg .role-legend",
+                "svg path.background >> nth=0",
+            )
+        )
+        assert len(names) >= least
+        assert len(others) > 200
+        for number, name in enumerate(names):
+            assert panel["left"] <= name["left"]
+            assert panel["top"] <= name["top"]
+            for other in others + names[:number]:
+                assert (
+                    name["right"] <= other["left"]
+                    or other["right"] <= name["left"]
+                    or name["bottom"] <= other["top"]
+                    or other["bottom"] <= name["top"]
+                )
 
 
 def test_hovering_a_mark_tells_its_values(browser, file):

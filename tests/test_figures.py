@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 
+import altair as alt
 import pandas as pd
 import pytest
 import vl_convert
@@ -13,7 +14,7 @@ from conftest import check_fields
 
 from analysis import competition, frames, landscape, statistics, theme
 from analysis.advice import advise
-from analysis.curves import subtitle, training_curves
+from analysis.curves import epoch_axis, subtitle, training_curves
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
 from analysis.figures import draw_figures, figures
 from analysis.intervals import summarize
@@ -509,6 +510,28 @@ def test_points_are_the_ends_of_trials(advice):
         assert advice.points[name][0] == pytest.approx(bounded, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("means", "domain", "said"),
+    [
+        ([90, 88, 87, 86], [86, 90], None),
+        # The middle is 88, and 90 - 3 * (90 - 88) = 84.
+        ([90, 88, 88, 84], [84, 90], None),
+        ([90, 88, 88, 10], [84, 90], "84.0"),
+        ([90, 90, 90, 10], [89, 90], "89.0"),
+    ],
+)
+def test_colors_that_end_above_the_lowest_point_are_said_to(
+    advice, means, domain, said
+):
+    points = advice.points.assign(mean=means)
+    spec = landscape.heat_map(points, [""], "Title").to_dict()
+    [colored] = [u for u in units(spec) if "color" in u["encoding"]]
+    assert colored["encoding"]["color"]["scale"]["domain"] == domain
+    first = "Mean over seeds at the end; framed: the best rate of a batch size"
+    second = f"Colors end at {said} %: lower points share the darkest"
+    assert spec["title"]["subtitle"] == ([first, second] if said else [first])
+
+
 def test_lines_are_the_best_rates_and_the_one_that_is_best_for_all(advice):
     columns = ("kind", "batch_size", "learning_rate", "mean")
     assert table(advice.lines, *columns) == [
@@ -546,6 +569,71 @@ def test_the_front_rises_with_seconds(advice):
         [8, 16, 0.1, pytest.approx(85), True],
         [8, 16, 0.2, pytest.approx(70), False],
     ]
+
+
+@pytest.mark.parametrize(
+    ("spots", "places"),
+    [
+        # A name of 10 characters is 65 pixels wide, and ends 6 to the left.
+        ([(71, 0, "0123456789")], [0]),
+        ([(70.9, 0, "0123456789")], []),
+        # At its most accurate point.
+        ([(100, 0, "a"), (200, 50, "a"), (300, 99, "b")], [1, 2]),
+        # One below the other is 12 pixels lower.
+        ([(100, 50, "0123456789"), (110, 62, "b")], [0, 1]),
+        ([(105, 51, "0123456789"), (110, 62, "b")], [1]),
+        # Side by side: from 129 on, and up to 129.
+        ([(135, 61, "a"), (200, 62, "0123456789")], [0, 1]),
+        ([(135.5, 61, "a"), (200, 62, "0123456789")], [1]),
+        # The next best point of the same name has room.
+        ([(90, 10, "a"), (135.5, 61, "a"), (200, 62, "0123456789")], [0, 2]),
+        ([], []),
+    ],
+)
+def test_names_on_a_front_keep_off_the_edge_and_off_each_other(spots, places):
+    assert landscape.places_for_names(spots) == places
+
+
+def test_a_front_leaves_room_for_names_above_and_left_of_its_points(advice):
+    spec = landscape.pareto_front(advice.front, [""], "Title").to_dict()
+    layers = list(units(spec))
+    encoding = layers[0]["encoding"]
+    # 1 to 8 seconds; 64 @ 0.2 is 8 characters of 6.5 pixels and 6 on each side, and 12
+    # are on the right; of the height, 290 pixels, 12 are below, and 22 above.
+    pixel = math.log(8) / (480 - 64 - 12)
+    ends = [math.exp(-64 * pixel), 8 * math.exp(12 * pixel)]
+    assert encoding["x"]["scale"]["domain"] == pytest.approx(ends)
+    pixel = (85 - 60) / (290 - 12 - 22)
+    ends = [60 - 12 * pixel, 85 + 22 * pixel]
+    assert encoding["y"]["scale"]["domain"] == pytest.approx(ends)
+    names = spec["datasets"][layers[-1]["data"]["name"]]
+    assert [(row["name"], row["seconds"]) for row in names] == [
+        ("64 @ 0.2", 2),
+        ("16 @ 0.1", 8),
+    ]
+    [hidden] = layers[-1]["transform"]
+    assert hidden == {"filter": "width >= 480"}
+
+
+def test_a_front_is_whole_where_not_all_settings_are_shown(advice):
+    spec = landscape.pareto_front(advice.front, ["another"], "Title").to_dict()
+    vl_convert.vegalite_to_vega(spec)
+    line = spec["datasets"][list(units(spec))[1]["data"]["name"]]
+    assert [row["seconds"] for row in line] == [1, 2, 8]
+
+
+@pytest.mark.parametrize("epochs", [range(2), range(1, 3), range(1, 4), range(6)])
+def test_epochs_have_ticks_at_whole_numbers_alone(epochs):
+    frame = pd.DataFrame({"epoch": epochs, "value": 1.0})
+    y = alt.Y("value:Q").axis(None)
+    chart = alt.Chart(frame).mark_line().encode(epoch_axis(), y)
+    svg = vl_convert.vegalite_to_svg(chart.properties(width=340).to_dict())
+    *labels, title = re.findall(r">([^<>]+)</text>", svg)
+    assert (labels, title) == ([str(epoch) for epoch in epochs], "epoch")
+    seen = [
+        line for line in re.findall("<line[^>]*>", svg) if 'opacity="0"' not in line
+    ]
+    assert len(seen) == 2 * len(epochs) + 1  # a tick and a line each, and the axis
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@
     });
     if (isDark) spec.config = merged(spec.config, dark);
     visit(spec, (part) => {
-      // A finger on a chart is to scroll the page.
-      if (coarse && part.params) part.params = part.params.filter((p) => p.bind !== "scales");
+      // A finger on a chart is to scroll the page. What asks whether a chart is zoomed,
+      // as marks do before they are clipped, finds that it never is.
+      if (coarse && part.params)
+        part.params = part.params.map((p) => (p.bind === "scales" ? { name: p.name, value: {} } : p));
       for (const channel of Object.values(part.encoding ?? {})) {
         if (width < NARROW && channel.legend) {
           Object.assign(channel.legend, {
@@ -194,6 +196,18 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     });
   }
+
+  // Vega tells the values of a mark to a pointer that moves, which a tap is not; they
+  // are told until the next touch.
+  let tapped = null; // null, too, if it was no finger
+  addEventListener("pointerdown", ({ pointerType, target }) => {
+    tapped?.dispatchEvent(new PointerEvent("pointerout", { bubbles: true }));
+    tapped = pointerType === "touch" && target.closest(".chart") ? target : null;
+  });
+  addEventListener("click", ({ clientX, clientY }) => {
+    const at = { bubbles: true, clientX, clientY };
+    tapped?.dispatchEvent(new PointerEvent("pointermove", at));
+  });
 
   // Those that are near what is seen; the others wait until they are.
   const near = new IntersectionObserver(
