@@ -1,12 +1,11 @@
 """Sweeps as Ray jobs: submitted with a token, followed, stopped, gone on with."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from clusters import RAY, Cluster, free_port, wait_for
+from clusters import RAY, Cluster, free_port, wait_for_work
 from conftest import numbers, undisturbed
+from waits import run, wait_for
 
 from raybs.store import open_store
 
@@ -28,14 +27,8 @@ def head():
 def job(cluster, *arguments, **environment):
     """Run ray job: exit status, what it said."""
     command, *rest = arguments
-    done = subprocess.run(
-        [RAY, "job", command, "--address", cluster.jobs, *rest],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        env=cluster.environment | environment,
-    )
+    words = [RAY, "job", command, "--address", cluster.jobs, *rest]
+    done = run(words, env=cluster.environment | environment)
     return done.returncode, done.stdout
 
 
@@ -73,7 +66,7 @@ def test_a_job_outlives_its_shell_and_is_stopped_with_all_saved(head, sweep_file
     status, said = job(head, "submit", *names, *sweep())  # and its shell is gone
     assert status == 0, said
     wait_for(lambda: len([*Path("results/states").glob("*")]) > 1)
-    time.sleep(1)
+    wait_for_work(head.workers)
     status, said = job(head, "stop", "mine")
     assert status == 0, said
     _, said = job(head, "logs", "mine")
