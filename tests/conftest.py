@@ -152,6 +152,15 @@ def numbers(store: Store) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: str(row["state_key"]))
 
 
+def gamma(roundings):
+    """The largest relative error of so many roundings to float32.
+
+    Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
+    """
+    unit = 2.0**-24
+    return roundings * unit / (1 - roundings * unit)
+
+
 COSINES = [0.9, 0.8, 0.7]
 
 
