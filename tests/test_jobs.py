@@ -12,13 +12,16 @@ from raybs.store import open_store
 
 @pytest.fixture
 def head():
-    """A head that takes jobs, as cluster.yaml starts it, and one node."""
+    """A head that takes jobs, as cluster.yaml starts it, and one node.
+
+    But for the 30 seconds that a job has to stop: slow machines need more.
+    """
     ports = (
         f"--dashboard-port={free_port()}",
         f"--dashboard-agent-listen-port={free_port()}",
         "--dashboard-host=127.0.0.1",
     )
-    with Cluster(head=ports, RAY_JOB_STOP_WAIT_TIME_S="30") as cluster:
+    with Cluster(head=ports, RAY_JOB_STOP_WAIT_TIME_S="600") as cluster:
         cluster.jobs = f"http://127.0.0.1:{ports[0].partition('=')[2]}"
         cluster.add(f"--dashboard-agent-listen-port={free_port()}")
         yield cluster

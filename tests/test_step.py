@@ -126,9 +126,11 @@ def test_bfloat16_changes_a_step_by_its_rounding(subset, fields, batch_size):
     make_step([half], rounded)(images, labels, [0.01], batch_size)
     for one, two, old in zip(full.weights, rounded.weights, start.weights, strict=True):
         assert two.dtype == torch.float32
-        # A few of bfloat16's 2**-9 of what the step moved; far more of it if weights
-        # were rounded too. Adam divides by the gradient: small ones count in full.
-        bound = 0.5 if fields.get("optimizer") else 0.1
+        # A few of bfloat16's 2**-9 of what the step moved, and a fifteenth of it where
+        # rounding flips the ReLU of one of 64 samples; 0.8 to 2.2 of it if the weights
+        # of later layers were rounded too. Adam divides by the gradient: small ones
+        # count in full.
+        bound = 0.5 if fields.get("optimizer") else 0.3
         assert 0 < (two - one).norm() < bound * (one - old).norm()
 
 
