@@ -15,8 +15,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from clusters import Cluster, wait_for
+from clusters import Cluster
 from conftest import numbers, save_subset
+from waits import wait_for
 
 import raybs
 from raybs.config import Phase, TrainConfig, TrainSweep
@@ -67,6 +68,7 @@ class Drivers:
         self.cluster = cluster
         self.words = (str(file), "--gpus-per-trial", "0", "--results", str(results))
         self.start = time.monotonic()
+        self.num_lines = 0
         self.begin()
 
     def begin(self):
@@ -79,6 +81,7 @@ class Drivers:
             self.say(line.rstrip())
 
     def say(self, line):
+        self.num_lines += 1
         print(f"{time.monotonic() - self.start:6.1f} {line}", flush=True)
 
     def kill(self):
@@ -126,9 +129,12 @@ def main(kills, seed, trials, pause):
         file = write_sweep(folder, trials)
         drivers = Drivers(cluster, file, folder / "results")
         try:
-            wait_for(lambda: cluster.workers() or drivers.process.poll())
+            wait_for(lambda: cluster.workers() or drivers.process.poll() is not None)
             killed = disturb(cluster, drivers, rng, kills, pause)
-            drivers.process.wait(timeout=900)
+            wait_for(
+                lambda: drivers.process.poll() is not None,
+                shown=lambda: drivers.num_lines,
+            )
         finally:
             drivers.kill()
         status = drivers.process.returncode

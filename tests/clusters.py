@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from waits import cpu_times, run, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
 TOKEN = secrets.token_hex(32)
@@ -22,12 +23,20 @@ SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": TOKEN,
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A lost node is noticed in seconds.
+    # A node that is killed is noticed in seconds, since its port is closed. One that is
+    # slow has a minute for each answer.
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_timeout_ms": "60000",
     "RAY_health_check_failure_threshold": "3",
 }
+PATIENT = """
+import runpy, sys
+from raybs import nodes
+nodes.ANSWER_SECONDS = 1800.0
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""python -m, except that nodes of a slow machine have long enough to answer."""
 
 
 class Cluster:
@@ -82,7 +91,7 @@ class Cluster:
     def sweep(self, *arguments, **options):
         """Start a sweep on this cluster, in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-u", "-m", "raybs.sweep", *arguments],
+            [sys.executable, "-u", "-c", PATIENT, "raybs.sweep", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -92,14 +101,9 @@ class Cluster:
 
     def run(self, *arguments, **environment):
         """Run a module of python -m on this cluster: exit status, what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            env=self.environment | {"RAY_ADDRESS": self.address} | environment,
-        )
+        environment = self.environment | {"RAY_ADDRESS": self.address} | environment
+        words = [sys.executable, "-c", PATIENT, *arguments]
+        done = run(words, env=environment)
         return done.returncode, done.stdout
 
     def _start(self, *arguments, mount=None, **environment):
@@ -162,10 +166,26 @@ def _parent(pid):
         return 0
 
 
-def wait_for(what, seconds=90):
-    """Return what `what` returns as soon as that is something."""
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.05)
-    return found
+def descendants(pid, name="Stretch"):
+    """Ray's workers that carry stretches, by the name that Ray gives their process."""
+    words = processes()
+    return [
+        p
+        for p in cpu_times(pid)
+        if words.get(p, "").startswith((f"ray::{name}", "ray::Resource"))
+    ]
+
+
+def wait_for_work(find, process=None, seconds=0.5):
+    """Wait until the workers that `find` gives have computed for so long; return them.
+
+    Where all short trials are done, the long one is under way then.
+    """
+    workers = wait_for(find, process)
+
+    def work():
+        return sum(sum(cpu_times(worker).values()) for worker in workers)
+
+    start = work()
+    wait_for(lambda: work() - start > seconds, process)
+    return workers

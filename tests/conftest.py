@@ -1,5 +1,6 @@
 """Real data, small: the first samples of the bundled MNIST as an .npz of its own."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
@@ -18,6 +19,14 @@ from raybs.plan import Plan, make_plan, requests
 from raybs.store import Store, open_store
 
 torch.set_num_threads(1)
+
+# A Ray gives up on its own processes when they start slowly: here after ten minutes.
+os.environ |= {
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_worker_register_timeout_seconds": "600",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +150,15 @@ def numbers(store: Store) -> list[dict[str, object]]:
         row.update({name: "nan" for name, value in row.items() if value != value})
         row.update({name: str(v) for name, v in row.items() if isinstance(v, list)})
     return sorted(rows, key=lambda row: str(row["state_key"]))
+
+
+def gamma(roundings):
+    """The largest relative error of so many roundings to float32.
+
+    Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
+    """
+    unit = 2.0**-24
+    return roundings * unit / (1 - roundings * unit)
 
 
 COSINES = [0.9, 0.8, 0.7]

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import yaml
-from clusters import Cluster, wait_for
+from clusters import Cluster
 from conftest import numbers, undisturbed
+from waits import finish, run, wait_for
 
 from raybs.store import open_store
 
@@ -62,12 +63,9 @@ def num_workers(cluster):
         "print(json.dumps([n['Resources'].get('CPU', 0) for n in ray.nodes()"
         " if n['Alive']]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=cluster.environment | {"RAY_ADDRESS": cluster.address},
-    )
+    environment = cluster.environment | {"RAY_ADDRESS": cluster.address}
+    words = [sys.executable, "-c", code]
+    done = run(words, env=environment, stderr=subprocess.PIPE)
     return sum(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -86,7 +84,7 @@ def test_a_cluster_grows_from_0_to_2_workers_for_a_sweep_and_shrinks_again(
         sweep = cluster.sweep("mine.py", "--gpus-per-trial", "0")
         try:
             wait_for(lambda: num_workers(cluster) == 2 or sweep.poll() is not None)
-            said = sweep.communicate(timeout=120)[0]
+            said = finish(sweep)[0]
         finally:
             sweep.kill()
         assert sweep.returncode == 0, said

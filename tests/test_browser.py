@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import record, row
+from waits import Patience
 
 from analysis.claims import article
 from analysis.report import render, write_report
@@ -21,6 +22,8 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 REFERENCE = Path(__file__).parent.parent / "docs/reference"
 WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
 TABLET = {"width": 820, "height": 1180}
+PATIENCE = 300_000.0
+"""Milliseconds for what takes one second where a page is fast."""
 MARKS = ".role-mark path:not([opacity='0']), .role-mark line"
 FIGURE = "[id='lr_compensation-curves']"
 PANEL = f"{FIGURE} .concat_0_group"
@@ -31,7 +34,7 @@ LABELS = ["64 @ 0.01 x 30", "1024 @ 0.01 x 30", "1024 @ 0.1 x 30"]
 def browser():
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE
         )
         yield launched
         launched.close()
@@ -48,6 +51,7 @@ def file(tmp_path_factory):
 def opened(browser, path, *, viewport=WIDE, scheme="light", touch=False):
     """A page without an error, that asks for nothing but its own file."""
     page = browser.new_page(viewport=viewport, color_scheme=scheme, has_touch=touch)
+    page.set_default_timeout(PATIENCE)
     problems, addresses = [], set()
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -98,12 +102,10 @@ def strong(page):
 
 def wait(page, condition, value):
     """Wait until a condition of the page gives `value`, and say what it gave else."""
-    with contextlib.suppress(sync_api.TimeoutError):
-        for _ in range(100):
-            if condition(page) == value:
-                return
-            page.wait_for_timeout(100)
-    assert condition(page) == value
+    patience = Patience()
+    while (found := condition(page)) != value and patience.lasts(found):
+        page.wait_for_timeout(100)
+    assert found == value
 
 
 def ticks(page):
@@ -361,6 +363,7 @@ def test_a_chart_that_cannot_be_drawn_says_so(browser, file, tmp_path):
     at = text.index('"mark":{"type":"line"')
     broken.write_text(text[:at] + '"mark":{"type":"lime"' + text[at + 21 :])
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(broken.as_uri())
     said = page.locator(".broken").first
     page.locator("figure").first.scroll_into_view_if_needed()

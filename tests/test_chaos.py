@@ -1,9 +1,10 @@
 """The short version of tests/chaos.py: one worker, one node and one driver."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from waits import finish
 
 
 def test_after_random_kills_the_rows_are_those_of_an_undisturbed_run():
@@ -14,11 +15,7 @@ def test_after_random_kills_the_rows_are_those_of_an_undisturbed_run():
         stderr=subprocess.STDOUT,
         text=True,
     )
-    try:
-        said = chaos.communicate(timeout=400)[0]
-    except subprocess.TimeoutExpired:
-        chaos.send_signal(signal.SIGINT)  # so that it ends what it has started
-        said = chaos.communicate(timeout=60)[0]
+    said = finish(chaos)[0]
     assert chaos.returncode == 0, said
     assert "Killed 1 workers, 1 nodes, 1 drivers" in said
     assert "0 of them differ" in said

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from clusters import wait_for
+from clusters import descendants, wait_for_work
 from conftest import numbers, plan_of, undisturbed
+from waits import finish, run, wait_for
 
 from raybs import cluster
 from raybs.launch import Resources
@@ -27,15 +27,9 @@ def command(*arguments):
 
 
 def call(*arguments, status=0, environment=None):
-    done = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | (environment or {}),
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = run(command(*arguments), env=os.environ | (environment or {}))
+    assert done.returncode == status, done.stdout
+    return done.stdout
 
 
 def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_path):
@@ -53,26 +47,6 @@ def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_pat
     assert list(home.iterdir()) == []
 
 
-def descendants(pid, name="Stretch"):
-    """Ray's workers that carry stretches, by the name that Ray gives their process."""
-    found = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()[1:]
-    parents = {int(line.split()[0]): int(line.split()[1]) for line in found}
-    names = {int(line.split()[0]): line for line in found}
-
-    def under(child):
-        while child in parents and child != pid:
-            child = parents[child]
-        return child == pid
-
-    return [
-        p
-        for p, line in names.items()
-        if (f"ray::{name}" in line or "ray::Resource" in line) and under(p)
-    ]
-
-
 def kept_states():
     return list(Path("results/states").glob("*")) if Path("results").exists() else []
 
@@ -85,11 +59,13 @@ def test_kill_9_and_the_same_command_give_the_same_bits(sweep_file, victim):
     )
     with process:
         try:
-            wait_for(kept_states)  # in the middle: something is done, more is not
+            wait_for(
+                kept_states, process
+            )  # in the middle: something is done, more is not
             if victim == "worker":
-                [worker] = wait_for(lambda: descendants(process.pid))
+                [worker] = wait_for(lambda: descendants(process.pid), process)
                 os.kill(worker, signal.SIGKILL)
-                output = process.communicate(timeout=120)[0].decode()
+                output = finish(process)[0].decode()
                 assert process.returncode == 0, output
                 assert "starting again" in output
         finally:
@@ -106,11 +82,10 @@ def test_ctrl_c_saves_what_is_under_way_and_leaves_no_process(sweep_file):
     with process:
         try:
             # Short ones share a trial of Tune; the long one follows them.
-            wait_for(lambda: len(kept_states()) > 1)
-            workers = wait_for(lambda: descendants(process.pid))
-            time.sleep(1)
+            wait_for(lambda: len(kept_states()) > 1, process)
+            workers = wait_for_work(lambda: descendants(process.pid), process)
             process.send_signal(signal.SIGINT)
-            output = process.communicate(timeout=60)[0].decode()
+            output = finish(process)[0].decode()
         finally:
             process.kill()
     assert process.returncode == 130, output
@@ -154,13 +129,8 @@ PLACEMENT = """
 
 def places(**options):
     script = textwrap.dedent(PLACEMENT)
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(options)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run([sys.executable, "-c", script, json.dumps(options)])
+    assert done.returncode == 0, done.stdout
     lines = Path("places.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from clusters import free_port, wait_for
+from clusters import descendants, free_port, wait_for_work
 from conftest import mounts, numbers, undisturbed
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
+from waits import finish, run, wait_for
 
 from raybs.store import ENDINGS, Store, StoreError, open_store
 
@@ -42,7 +43,7 @@ def start(*arguments, **environment):
 def call(*arguments, status=0, **environment):
     process = start(*arguments, **environment)
     try:
-        said = process.communicate(timeout=180)[0]
+        said = finish(process)[0]
     finally:
         process.kill()
     assert process.returncode == status, said
@@ -176,10 +177,10 @@ def test_a_notice_to_end_saves_what_is_under_way(sweep_file):
     """SIGTERM, as a job that is stopped gets it, and a machine that is taken away."""
     expected = undisturbed(sweep_file(epochs=2000))
     process = start("mine.py", "--workers", "1")
-    wait_for(lambda: len([*Path("results/states").glob("*")]) > 1)
-    time.sleep(1)
+    wait_for(lambda: len([*Path("results/states").glob("*")]) > 1, process)
+    wait_for_work(lambda: descendants(process.pid), process)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=30)[0]  # the grace that there is
+    said = finish(process)[0]
     assert process.returncode == 130, said
     assert "To go on:" in said
     assert "Traceback" not in said
@@ -192,7 +193,7 @@ def test_two_drivers_at_once_share_a_folder_and_lose_nothing(sweep_file):
     expected = undisturbed(sweep_file(epochs=400))
     drivers = [start("mine.py", "--local") for _ in range(2)]
     for driver in drivers:
-        said = driver.communicate(timeout=180)[0]
+        said = finish(driver)[0]
         assert driver.returncode == 0, said
         assert "set_aside" not in said
     assert numbers(open_store("results")) == expected
@@ -213,8 +214,9 @@ def hanging(self, config):
         def forever():
             time.sleep(1000)
             yield
-        self.reports = forever()
+        self.reports, self.timeout = forever(), 3
     else:
+        self.timeout = 1800  # what does not hang may be slow
         begin(self, config)
 
 cluster.StretchTrainable._begin = hanging
@@ -226,13 +228,7 @@ def test_a_hung_trial_is_ended_named_and_started_again(sweep_file):
     expected = undisturbed(sweep_file())
     Path("hang.py").write_text(HANG.replace("HERE", repr(str(Path.cwd()))))
     arguments = ["mine.py", "--workers", "1", "--trial-timeout", "3"]
-    process = subprocess.run(
-        [sys.executable, "hang.py", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-    )
+    process = run([sys.executable, "hang.py", *arguments])
     assert process.returncode == 0, process.stdout
     assert Path("hung").exists()
     assert "no epoch ended within --trial-timeout 3 s" in process.stdout
@@ -277,21 +273,18 @@ def test_a_bucket_is_trained_to_interrupted_gone_on_with_and_analysed(
     expected = undisturbed(sweep_file(epochs=2000))
     store = open_store(uri, create=True)
     process = start("mine.py", "--results", uri, "--workers", "1")
-    wait_for(lambda: len(store.state_files()) > 1)
+    wait_for(lambda: len(store.state_files()) > 1, process)
     restart(pause=10)  # away for a while: the worker waits for it
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=90)[0]
+    said = finish(process)[0]
     assert process.returncode == 130, said
     assert "To go on:" in said
     assert len(store._list("rolling")) == 1
     said += call("mine.py", "--results", uri, "--figures", "charts")
     assert numbers(store) == expected
     assert "not-to-be-logged" not in said
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis", "--results", uri, "--figures", "charts"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = ("-m", "analysis", "--results", uri, "--figures", "charts")
+    done = run([sys.executable, *words])
+    assert done.returncode == 0, done.stdout
     assert "diverged" in done.stdout
     assert list(Path("charts").rglob("*.html"))

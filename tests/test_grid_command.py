@@ -1,11 +1,11 @@
 """python -m raybs.sweep grid: from lists on the command line to advice."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from waits import run
 
 import analysis
 from raybs.grid_command import grid_command
@@ -136,8 +136,8 @@ def test_the_module_knows_the_word_grid(here, subset):
     """As a user types it, on real Ray, with trials that stop at a target."""
     command = [sys.executable, "-m", "raybs.sweep", "grid", *SMALL, "--epochs", "9"]
     command += ["--dataset", subset.name, "--until", "test_accuracy=0.3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(command)
+    assert done.returncode == 0, done.stdout
     output = " ".join(done.stdout.split())  # its lines are wrapped
     assert "reaches 30 % test accuracy soonest" in output
     assert "has reached what it trained for" in output

@@ -1,25 +1,27 @@
 """Sweeps as Ray jobs: submitted with a token, followed, stopped, gone on with."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from clusters import RAY, Cluster, free_port, wait_for
+from clusters import RAY, Cluster, free_port, wait_for_work
 from conftest import numbers, undisturbed
+from waits import run, wait_for
 
 from raybs.store import open_store
 
 
 @pytest.fixture
 def head():
-    """A head that takes jobs, as cluster.yaml starts it, and one node."""
+    """A head that takes jobs, as cluster.yaml starts it, and one node.
+
+    But for the 30 seconds that a job has to stop: slow machines need more.
+    """
     ports = (
         f"--dashboard-port={free_port()}",
         f"--dashboard-agent-listen-port={free_port()}",
         "--dashboard-host=127.0.0.1",
     )
-    with Cluster(head=ports, RAY_JOB_STOP_WAIT_TIME_S="30") as cluster:
+    with Cluster(head=ports, RAY_JOB_STOP_WAIT_TIME_S="600") as cluster:
         cluster.jobs = f"http://127.0.0.1:{ports[0].partition('=')[2]}"
         cluster.add(f"--dashboard-agent-listen-port={free_port()}")
         yield cluster
@@ -28,14 +30,8 @@ def head():
 def job(cluster, *arguments, **environment):
     """Run ray job: exit status, what it said."""
     command, *rest = arguments
-    done = subprocess.run(
-        [RAY, "job", command, "--address", cluster.jobs, *rest],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        env=cluster.environment | environment,
-    )
+    words = [RAY, "job", command, "--address", cluster.jobs, *rest]
+    done = run(words, env=cluster.environment | environment)
     return done.returncode, done.stdout
 
 
@@ -73,7 +69,7 @@ def test_a_job_outlives_its_shell_and_is_stopped_with_all_saved(head, sweep_file
     status, said = job(head, "submit", *names, *sweep())  # and its shell is gone
     assert status == 0, said
     wait_for(lambda: len([*Path("results/states").glob("*")]) > 1)
-    time.sleep(1)
+    wait_for_work(head.workers)
     status, said = job(head, "stop", "mine")
     assert status == 0, said
     _, said = job(head, "logs", "mine")

@@ -75,7 +75,9 @@ def test_init_is_uniform_within_its_bound(init, bound, bias_bound):
 
 
 def test_torch_default_has_the_bounds_of_torch_linear():
-    layer = torch.nn.Linear(50, 400)
+    with torch.random.fork_rng():  # else it depends on the tests before
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(50, 400)
     state = init_state([config(hidden=(400,), init="torch_default")], 50, 10, "cpu")
     for ours, theirs in (
         (state.weights[0], layer.weight),

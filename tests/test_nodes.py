@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from clusters import Cluster, free_port, wait_for
+from clusters import Cluster, free_port
 from conftest import mounts, numbers, undisturbed
+from waits import finish, wait_for
 
 import raybs
 from raybs.health import CHECKS
@@ -21,11 +22,11 @@ def test_nodes_go_and_another_joins_half_way_and_the_rows_are_the_same(sweep_fil
         wait_for(lambda: "2 nodes" not in cluster.run("raybs.doctor")[1])
         sweep = cluster.sweep("mine.py")
         try:
-            wait_for(lambda: kept() or sweep.poll() is not None)
+            wait_for(kept, sweep)
             for node in [*cluster.nodes]:  # whichever had the long one
                 cluster.remove(node)
             cluster.add()
-            said = sweep.communicate(timeout=180)[0]
+            said = finish(sweep)[0]
         finally:
             sweep.kill()
         assert sweep.returncode == 0, said

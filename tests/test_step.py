@@ -30,20 +30,26 @@ def assert_close(one, two, **tolerance):
 @pytest.mark.parametrize("batch_size", [1, 3, 8])  # 3 leaves a short last batch
 @pytest.mark.parametrize("hidden", [(16,), (16, 12), (9, 8, 7)])
 def test_deferred_updates_equal_one_update_a_step(subset, batch_size, hidden):
-    """The slow twin is momentum 0 through torch.optim, a batch at a time."""
+    """The slow twin is torch.optim in float64, a batch at a time.
+
+    At ten times these rates rounding grew from step to step, to a third of what is
+    allowed; here it stays below a hundredth. Without what is deferred, weights would be
+    off by a hundred times of it.
+    """
     configs = [
         subset.config((batch_size, 0.1, 1), hidden=hidden, seed=seed)
         for seed in range(2)
     ]
     deferred, twin = states(configs)
     images, labels = batch(subset, 2, 64)
-    rates = [0.05, 0.02]
+    rates = [0.005, 0.002]
     make_step(configs, deferred)(images, labels, rates, batch_size)
     for r, rate in enumerate(rates):
-        parameters = [t[r].requires_grad_() for t in twin.weights + twin.biases]
+        tensors = [t[r].double() for t in twin.weights + twin.biases]
+        parameters = [t.requires_grad_() for t in tensors]
         sgd = torch.optim.SGD(parameters, lr=rate)
         for start in range(0, 64, batch_size):
-            outputs = images[r, start : start + batch_size]
+            outputs = images[r, start : start + batch_size].double()
             for layer in range(len(hidden) + 1):
                 weight, bias = parameters[layer], parameters[len(hidden) + 1 + layer]
                 outputs = (outputs if not layer else outputs.relu()) @ weight.T + bias
@@ -53,7 +59,8 @@ def test_deferred_updates_equal_one_update_a_step(subset, batch_size, hidden):
             sgd.zero_grad()
             loss.backward()
             sgd.step()
-    assert_close(deferred, twin, rtol=1e-4, atol=1e-5)
+        ours = [t[r].double() for t in deferred.weights + deferred.biases]
+        torch.testing.assert_close(ours, tensors, rtol=1e-4, atol=1e-5)
 
 
 def test_only_small_batches_of_plain_sgd_are_deferred(subset):
@@ -119,9 +126,11 @@ def test_bfloat16_changes_a_step_by_its_rounding(subset, fields, batch_size):
     make_step([half], rounded)(images, labels, [0.01], batch_size)
     for one, two, old in zip(full.weights, rounded.weights, start.weights, strict=True):
         assert two.dtype == torch.float32
-        # A few of bfloat16's 2**-9 of what the step moved; far more of it if weights
-        # were rounded too. Adam divides by the gradient: small ones count in full.
-        bound = 0.5 if fields.get("optimizer") else 0.1
+        # A few of bfloat16's 2**-9 of what the step moved, and a fifteenth of it where
+        # rounding flips the ReLU of one of 64 samples; 0.8 to 2.2 of it if the weights
+        # of later layers were rounded too. Adam divides by the gradient: small ones
+        # count in full.
+        bound = 0.5 if fields.get("optimizer") else 0.3
         assert 0 < (two - one).norm() < bound * (one - old).norm()
 
 

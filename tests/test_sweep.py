@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import Subset, numbers
+from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
 from raybs import cost
@@ -88,9 +89,7 @@ def test_a_finished_sweep_answers_from_what_is_stored_without_ray_or_torch(
         "main(['mine.py'], standalone_mode=False); "
         "print([name for name in ('ray', 'torch') if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
-    )
+    done = run([sys.executable, "-c", script], stderr=subprocess.PIPE)
     assert "all stored" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -427,7 +426,7 @@ def test_folders_named_as_our_packages_do_not_hide_them(here, subset):
     Path("analysis").mkdir()
     Path("analysis/__init__.py").write_text("")
     with started("mine.py", "--local") as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = finish(process)
     assert process.returncode == 0, output
     assert Path("results/figures/mine/curves.png").exists()
 
@@ -553,7 +552,7 @@ def test_a_signal_ends_cleanly_and_the_same_command_continues(here, subset, numb
         lines = iter(process.stdout.readline, "")
         assert any("epoch 0 of 3000" in line for line in lines)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = finish(process)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert "python -m raybs.sweep mine.py --local --max-epochs 3000" in output

@@ -9,8 +9,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from clusters import descendants
 from conftest import Subset
-from test_cluster import descendants, wait_for
+from waits import finish, run, wait_for
 
 from raybs.fold import fold
 from raybs.store import open_store
@@ -73,14 +74,10 @@ def drawn(results):
     return table.drop_columns(["seconds"]).to_pylist()
 
 
-def run(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(RUN), json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def draw(*arguments):
+    words = [sys.executable, "-c", textwrap.dedent(RUN), json.dumps(arguments)]
+    done = run(words)
+    assert done.returncode == 0, done.stdout
 
 
 def command(*arguments):
@@ -89,11 +86,11 @@ def command(*arguments):
 
 def test_workers_and_chunks_do_not_change_a_bit(sweep_file):
     sweep_file()
-    run(0, 7, "local")
+    draw(0, 7, "local")
     expected = drawn("local")
     assert sum(len(row["status"]) for row in expected) == 2 * 3 * 60
     for workers, draws_per_chunk in [(1, 10), (2, 50), (4, 10)]:
-        run(workers, draws_per_chunk, f"ray{workers}")
+        draw(workers, draws_per_chunk, f"ray{workers}")
         assert drawn(f"ray{workers}") == expected
 
 
@@ -107,15 +104,17 @@ def test_kill_9_or_ctrl_c_and_the_same_command_give_the_same_draws(sweep_file, v
     )
     with process:
         try:
-            wait_for(lambda: list(Path("results").glob("draws/*.parquet")))
+            wait_for(lambda: list(Path("results").glob("draws/*.parquet")), process)
             if victim == "worker":
-                workers = wait_for(lambda: descendants(process.pid, "take_chunk"))
+                workers = wait_for(
+                    lambda: descendants(process.pid, "take_chunk"), process
+                )
                 os.kill(workers[0], signal.SIGKILL)
-                output = process.communicate(timeout=120)[0].decode()
+                output = finish(process)[0].decode()
                 assert process.returncode == 0, output
             if victim == "nobody":
                 process.send_signal(signal.SIGINT)
-                output = process.communicate(timeout=120)[0].decode()
+                output = finish(process)[0].decode()
                 assert process.returncode == 130, output
                 assert "To go on:" in output
                 assert "failed" not in output
