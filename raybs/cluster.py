@@ -83,6 +83,8 @@ def run_ray(
     """
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
     with ray_session(resources, size):
+        if stop.is_set():
+            return
         _, per_trial = trial_resources(resources, cluster_resources())
 
         # By now known: nodes may all go, and others come.

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from raybs import interrupts
 from raybs.asked import Asked
 from raybs.display import duration, size
 from raybs.launch import DEVICES, LaunchError, Resources
@@ -172,11 +172,12 @@ def run_command(
 def said_politely(module: str = "raybs.sweep") -> Iterator[None]:
     """Turn errors of users, and Ctrl-C, into words and an exit status."""
     logging.basicConfig(format="%(message)s")
-    again = shlex.join(["python", "-m", module, *sys.argv[1:]])
+    again = interrupts.command(module)
     try:
-        yield
+        with interrupts.raising():
+            yield
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
-        click.echo(f"Stopped; what is done is kept. To go on:\n  {again}", err=True)
+        interrupts.say_stopped(again)
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
     except (StoreError, LaunchError) as error:

@@ -1,5 +1,10 @@
 """Check a cluster before sweeps do: python -m raybs.doctor --address auto."""
 
+from raybs import interrupts
+
+if __name__ == "__main__":  # before all other imports, which take a while
+    interrupts.install("raybs.doctor")
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,4 +120,4 @@ def main(address: str | None, results: str, dataset: str) -> None:
 if __name__ == "__main__":
     # The packages beside this one, whatever the current folder holds by these names.
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    main()
+    interrupts.run(main)

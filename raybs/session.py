@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -143,6 +142,27 @@ def last_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep Ray from setting a handler of SIGTERM, which would end this process at once.
+
+    It sets one before all else, and starting takes seconds: to put ours back afterwards
+    would be too late.
+    """
+    set_handler = signal.signal
+
+    def others(number: int, handler: Any) -> Any:
+        if number == signal.SIGTERM:
+            return signal.getsignal(number)
+        return set_handler(number, handler)
+
+    signal.signal = others  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = set_handler
+
+
+@contextlib.contextmanager
 def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     """Start Ray silently on this machine, or join a cluster; leave nothing behind.
 
@@ -169,13 +189,13 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
         _check_answers(resources.address)
         options = {"address": resources.address}
     # What Tune asks for every trial: so no worker is started that cannot serve one.
-    on_signal = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:
-            context = ray.init(
-                logging_level=logging.ERROR, log_to_driver=False, **options
-            )
+            with _own_handler():
+                context = ray.init(
+                    logging_level=logging.ERROR, log_to_driver=False, **options
+                )
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             if resources.address is None:
                 raise ValueError(f"Ray cannot be started: {error}") from None
@@ -184,9 +204,6 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
                 "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
                 "~/.ray/auth_token)?"
             ) from None
-        # Ray has set a handler of its own, which ends this process.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_signal)
         for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Whatever the raylet has to say would break the display.
