@@ -98,8 +98,8 @@ def say_stopped(again: str) -> None:
     global _raises, _said
     _raises = False
     if not _said:
-        _said = True
         say(f"Stopped; what is done is kept. To go on:\n  {again}")
+        _said = True  # not before: a signal may come here, too, and end it
 
 
 def say(text: str) -> None:
@@ -115,9 +115,9 @@ def say(text: str) -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _raises:
         interrupt()
-    for other in SIGNALS:  # no third answer, while the last output is slow to go
-        signal.signal(other, lambda *_: os._exit(STATUS))
     say_stopped(_again)
+    for other in SIGNALS:  # once more, where the last output finds no reader
+        signal.signal(other, lambda *_: os._exit(STATUS))
     with contextlib.suppress(AttributeError, RuntimeError, OSError, ValueError):
         sys.stdout.flush()
     os._exit(STATUS)

@@ -7,6 +7,8 @@ import os
 import secrets
 import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -143,23 +145,31 @@ def last_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _own_handler() -> Iterator[None]:
-    """Keep Ray from setting a handler of SIGTERM, which would end this process at once.
+    """Keep our handler of SIGTERM in a block in which Ray starts, or ends.
 
-    It sets one before all else, and starting takes seconds: to put ours back afterwards
-    would be too late.
+    Ray sets its own before all else, which ends this process without a word; near the
+    end of starting, another one in C++ (that a crash leave a trace), which aborts it
+    after 3 seconds; ending, it puts back what the system does. Afterwards would be too
+    late, each takes seconds: so ours is set again at every call of a function.
     """
-    set_handler = signal.signal
+    ours = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if ours is None or not main:  # Python lets only the main thread handle signals
+        yield
+        return
+    alarm, profile = signal.getitimer(signal.ITIMER_REAL), sys.getprofile()
 
-    def others(number: int, handler: Any) -> Any:
-        if number == signal.SIGTERM:
-            return signal.getsignal(number)
-        return set_handler(number, handler)
+    def set_again(*_: object) -> None:
+        signal.signal(signal.SIGTERM, ours)
 
-    signal.signal = others  # type: ignore[assignment]
+    sys.setprofile(set_again)
     try:
         yield
     finally:
-        signal.signal = set_handler
+        sys.setprofile(profile)
+        set_again()
+        if not any(alarm):  # by which Ray's would abort
+            signal.alarm(0)
 
 
 @contextlib.contextmanager
@@ -212,6 +222,9 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     except ray.exceptions.RayError as error:
         raise LaunchError(f"Ray failed: {last_line(error)}") from None
     finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(before)
+        try:
+            with _own_handler():
+                ray.shutdown()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
