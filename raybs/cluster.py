@@ -82,8 +82,10 @@ def run_ray(
         LaunchError: Ray itself failed.
     """
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+    if stop.is_set():  # while Ray was imported
+        return
     with ray_session(resources, size):
-        if stop.is_set():
+        if stop.is_set():  # while it started
             return
         _, per_trial = trial_resources(resources, cluster_resources())
 

@@ -12,7 +12,7 @@ import click
 from raybs import interrupts
 from raybs.asked import Asked
 from raybs.display import duration, size
-from raybs.launch import DEVICES, LaunchError, Resources
+from raybs.launch import DEVICES, LaunchError, Resources, find_address
 from raybs.options import parse_gpus, parse_replicas
 from raybs.plan import Plan
 from raybs.runner import carry_out, first_plan, num_workers
@@ -136,8 +136,8 @@ def run_command(
     gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
     refuse_together("--local", local, address=address, workers=workers, **gpus)
     refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
-    if not local and not address:
-        address = os.environ.get("RAY_ADDRESS") or None
+    if not local:
+        address = find_address(address)
         given = "RAY_ADDRESS (unset it, to use this machine)"
         refuse_together(given, address, workers=workers, num_gpus=num_gpus)
     if data is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from raybs.launch import LaunchError, Resources
+from raybs.launch import LaunchError, Resources, check_address
 
 log = logging.getLogger("raybs")
 
@@ -85,19 +85,36 @@ def _check_answers(address: str) -> None:
     Raises:
         ValueError: Nothing does.
     """
+    if address == "auto":
+        address = _look_up()
     host, _, port = address.rpartition(":")
-    if "://" in address:
-        raise ValueError(
-            f"{address} (of --address, or RAY_ADDRESS) is no address for sweeps: give "
-            "'auto' or HOST:PORT; or submit the sweep as a job (ray job submit)."
-        )
-    if not (host and port.isdecimal()):  # "auto", which Ray looks up
-        return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:  # the latter for a..b
         raise ValueError(
             f"No Ray at {address} ({error}); start it, or mend --address."
+        ) from None
+
+
+def _look_up() -> str:
+    """Return the address that Ray means by 'auto'.
+
+    That is one of a Ray on this machine, or else that of the last one started here,
+    which may be gone.
+
+    Raises:
+        ValueError: There is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    if given := os.environ.get("RAY_ADDRESS"):
+        check_address(given, "RAY_ADDRESS")
+    try:
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"No Ray on this machine for the address 'auto' ({error}); start it, or "
+            "give --address HOST:PORT."
         ) from None
 
 
@@ -182,6 +199,8 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
         ValueError: It cannot be started, or joined.
         LaunchError: Ray failed while it was in use.
     """
+    if resources.address is not None:
+        _check_answers(resources.address)
     before = dict(os.environ)
     os.environ |= SETTINGS
     options: dict[str, Any]
@@ -196,7 +215,6 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
             "object_store_memory": 2 * num_bytes + 200 * 2**20,
         }
     else:
-        _check_answers(resources.address)
         options = {"address": resources.address}
     # What Tune asks for every trial: so no worker is started that cannot serve one.
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
