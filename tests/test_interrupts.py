@@ -16,7 +16,7 @@ from raybs.runner import stopping
 from raybs.store import open_store
 
 WRAPPER = """
-import atexit, importlib.abc, os, runpy, signal, subprocess, sys
+import atexit, importlib.abc, runpy, signal, subprocess, sys, threading
 
 _, moment, signals, module, *sys.argv[1:] = sys.argv
 numbers = [int(number) for number in signals.split(",")]
@@ -29,7 +29,7 @@ def send():
     now, numbers = numbers, []
     for number in now:
         print(f"sent {number}", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, now)
 
 def patched(function):
