@@ -1,5 +1,10 @@
 """Report, tables, charts, findings and advice of stored sweeps: python -m analysis."""
 
+from raybs import interrupts
+
+if __name__ == "__main__":  # before all other imports, which take a while
+    interrupts.install("analysis")
+
 import contextlib
 import logging
 import sys
@@ -158,6 +163,7 @@ def _follow(
     try:
         watch(store, again)
     except KeyboardInterrupt:
+        interrupts.answered()
         # Once more, as a page that follows nothing.
         path = _report(store, names, figures, claims)
         click.echo(f"\nThe report: {path}")
@@ -248,8 +254,10 @@ def said_politely() -> Iterator[None]:
     """Turn errors of users, and Ctrl-C, into words and an exit status."""
     logging.basicConfig(format="%(message)s")
     try:
-        yield
+        with interrupts.raising():
+            yield
     except (KeyboardInterrupt, BrokenPipeError):
+        interrupts.say_stopped(interrupts.command("analysis"))
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
     except (ValueError, OSError) as error:
@@ -262,5 +270,6 @@ COMMANDS = {"advise": advise_command, "findings": findings_command}
 if __name__ == "__main__":
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
-        COMMANDS[word](sys.argv[2:], prog_name=f"python -m analysis {word}")
-    main(prog_name="python -m analysis")
+        name = f"python -m analysis {word}"
+        interrupts.run(lambda: COMMANDS[word](sys.argv[2:], prog_name=name))
+    interrupts.run(lambda: main(prog_name="python -m analysis"))

@@ -82,7 +82,11 @@ def run_ray(
         LaunchError: Ray itself failed.
     """
     size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+    if stop.is_set():  # while Ray was imported
+        return
     with ray_session(resources, size):
+        if stop.is_set():  # while it started
+            return
         _, per_trial = trial_resources(resources, cluster_resources())
 
         # By now known: nodes may all go, and others come.

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from raybs import interrupts
 from raybs.asked import Asked, find_replaced
 from raybs.checks import count
 from raybs.cost import is_half
@@ -21,6 +21,7 @@ from raybs.launch import (
     MAX_WORKERS,
     LaunchError,
     Resources,
+    find_address,
 )
 from raybs.options import Number, WholeNumber, parse_gpus, parse_replicas
 from raybs.plan import Plan
@@ -159,8 +160,8 @@ def run_command(
     gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
     refuse_together("--local", local, address=address, workers=workers, **gpus)
     refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
-    if not local and not address:
-        address = os.environ.get("RAY_ADDRESS") or None
+    if not local:
+        address = find_address(address)
         given = "RAY_ADDRESS (unset it, to use this machine)"
         refuse_together(given, address, workers=workers, num_gpus=num_gpus)
     if data is not None:
@@ -201,11 +202,12 @@ def run_command(
 def said_politely(module: str = "raybs.sweep") -> Iterator[None]:
     """Turn errors of users, and Ctrl-C, into words and an exit status."""
     logging.basicConfig(format="%(message)s")
-    again = shlex.join(["python", "-m", module, *sys.argv[1:]])
+    again = interrupts.command(module)
     try:
-        yield
+        with interrupts.raising():
+            yield
     except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
-        click.echo(f"Stopped; what is done is kept. To go on:\n  {again}", err=True)
+        interrupts.say_stopped(again)
         sys.stdout = None  # no second complaint at exit
         sys.exit(130)
     except (StoreError, LaunchError) as error:

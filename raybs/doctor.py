@@ -1,5 +1,10 @@
 """Check a cluster before sweeps do: python -m raybs.doctor --address auto."""
 
+from raybs import interrupts
+
+if __name__ == "__main__":  # before all other imports, which take a while
+    interrupts.install("raybs.doctor")
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +15,7 @@ from raybs.commands import said_politely
 from raybs.data import Arrays, load_arrays
 from raybs.display import size
 from raybs.health import CHECKS, Cluster, Node, faults
-from raybs.launch import Resources
+from raybs.launch import Resources, find_address
 from raybs.store import open_store
 
 EXAMPLES = """
@@ -73,7 +78,6 @@ def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
 @click.option(
     "--address",
-    envvar="RAY_ADDRESS",
     metavar="ADDRESS",
     help="A running Ray cluster: 'auto', or HOST:PORT.  [default: RAY_ADDRESS, or a "
     "Ray of its own on this machine]",
@@ -100,9 +104,10 @@ def main(address: str | None, results: str, dataset: str) -> None:
     token, and whether its dashboard is exposed.
     """
     with said_politely("raybs.doctor"):
+        resources = Resources(address=find_address(address))
         arrays = load_arrays(dataset)
         try:
-            cluster = examine(results, arrays, Resources(address=address or None))
+            cluster = examine(results, arrays, resources)
         except ValueError as error:  # so would a sweep
             click.echo(f"  FAULT  {error}", err=True)
             sys.exit(1)
@@ -115,4 +120,4 @@ def main(address: str | None, results: str, dataset: str) -> None:
 if __name__ == "__main__":
     # The packages beside this one, whatever the current folder holds by these names.
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    main()
+    interrupts.run(main)

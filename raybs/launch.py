@@ -1,5 +1,8 @@
 """What running a plan in this process and on Ray share; no torch, no Ray."""
 
+import ipaddress
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -50,6 +53,8 @@ class Resources:
             seconds = f"trial_timeout={self.trial_timeout!r}"
             problems.append(f"{seconds}; use a finite number of seconds above 0")
         raise_all("resources", problems)
+        if self.address is not None:  # Ray answers by a traceback, or by waiting
+            check_address(self.address, "address")
 
     @property
     def patience(self) -> float:
@@ -64,6 +69,53 @@ COUNTS = {
     "num_replicas": (1, MAX_REPLICAS),
 }
 """Fields of Resources that count something, and their bounds."""
+
+
+def find_address(given: str | None) -> str | None:
+    """Return what --address gives, or else RAY_ADDRESS, where it is not empty.
+
+    Raises:
+        ValueError: It is no address of a cluster.
+    """
+    if given is not None:
+        check_address(given, "--address")
+    variable = os.environ.get("RAY_ADDRESS") or None
+    if variable and given in (None, "auto"):  # Ray looks there first
+        check_address(variable, "RAY_ADDRESS")
+    return given or variable
+
+
+def check_address(address: str, origin: str) -> None:
+    """Refuse what is neither 'auto' nor HOST:PORT; `origin` is what it comes from.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if "://" in address:
+        raise ValueError(
+            f"{origin} {address!r} is no address for sweeps: give 'auto' or HOST:PORT; "
+            "or submit the sweep as a job (ray job submit)."
+        )
+    host, _, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        named = _is_ipv6(host[1:-1])
+    else:
+        named = bool(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host))
+    numbered = re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535
+    if address != "auto" and not (named and numbered):
+        raise ValueError(
+            f"{origin} {address!r} is no address of a Ray cluster: give 'auto' or "
+            "HOST:PORT, as in 10.0.0.5:6379 or [::1]:6379, with a port from 1 to "
+            "65535; or leave it out, to use this machine."
+        )
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class LaunchError(OSError):

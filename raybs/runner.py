@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from raybs import interrupts
 from raybs.asked import (
     Asked,
     Changes,
@@ -273,8 +274,6 @@ def _launch(
 
         options: dict[str, Any] = {"on_event": display.on_event, "stop": stop}
         launch(plan, store, datasets, resources, calibrate=calibrate, **options)
-        if stop.is_set():
-            raise KeyboardInterrupt
     pieces = display.plan.pieces
     return {
         pieces[index].last_key: message for index, message in display.failures.items()
@@ -307,22 +306,30 @@ def _check_half(speed: Speed, device: str) -> None:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts."""
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second one interrupts.
+
+    Raises:
+        KeyboardInterrupt: At the end of the block, if there was one.
+    """
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            interrupts.interrupt()
         stop.set()
         said = "\nFinishing what is under way; once more to stop at once."
-        print(said, file=sys.stderr, flush=True)
+        interrupts.say(said)
 
     # Python lets only the main thread handle signals.
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    numbers = interrupts.SIGNALS if main else ()
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number in numbers:
+            signal.signal(number, on_signal)
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if stop.is_set():  # here, where no signal can come after the look
+        raise KeyboardInterrupt

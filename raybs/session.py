@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 import ray
 
-from raybs.launch import LaunchError, Resources
+from raybs.launch import LaunchError, Resources, check_address
 
 log = logging.getLogger("raybs")
 
@@ -84,19 +85,36 @@ def _check_answers(address: str) -> None:
     Raises:
         ValueError: Nothing does.
     """
+    if address == "auto":
+        address = _look_up()
     host, _, port = address.rpartition(":")
-    if "://" in address:
-        raise ValueError(
-            f"{address} (of --address, or RAY_ADDRESS) is no address for sweeps: give "
-            "'auto' or HOST:PORT; or submit the sweep as a job (ray job submit)."
-        )
-    if not (host and port.isdecimal()):  # "auto", which Ray looks up
-        return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:  # the latter for a..b
         raise ValueError(
             f"No Ray at {address} ({error}); start it, or mend --address."
+        ) from None
+
+
+def _look_up() -> str:
+    """Return the address that Ray means by 'auto'.
+
+    That is one of a Ray on this machine, or else that of the last one started here,
+    which may be gone.
+
+    Raises:
+        ValueError: There is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    if given := os.environ.get("RAY_ADDRESS"):
+        check_address(given, "RAY_ADDRESS")
+    try:
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"No Ray on this machine for the address 'auto' ({error}); start it, or "
+            "give --address HOST:PORT."
         ) from None
 
 
@@ -143,6 +161,35 @@ def last_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep our handler of SIGTERM in a block in which Ray starts, or ends.
+
+    Ray sets its own before all else, which ends this process without a word; near the
+    end of starting, another one in C++ (that a crash leave a trace), which aborts it
+    after 3 seconds; ending, it puts back what the system does. Afterwards would be too
+    late, each takes seconds: so ours is set again at every call of a function.
+    """
+    ours = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if ours is None or not main:  # Python lets only the main thread handle signals
+        yield
+        return
+    alarm, profile = signal.getitimer(signal.ITIMER_REAL), sys.getprofile()
+
+    def set_again(*_: object) -> None:
+        signal.signal(signal.SIGTERM, ours)
+
+    sys.setprofile(set_again)
+    try:
+        yield
+    finally:
+        sys.setprofile(profile)
+        set_again()
+        if not any(alarm):  # by which Ray's would abort
+            signal.alarm(0)
+
+
+@contextlib.contextmanager
 def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     """Start Ray silently on this machine, or join a cluster; leave nothing behind.
 
@@ -152,6 +199,8 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
         ValueError: It cannot be started, or joined.
         LaunchError: Ray failed while it was in use.
     """
+    if resources.address is not None:
+        _check_answers(resources.address)
     before = dict(os.environ)
     os.environ |= SETTINGS
     options: dict[str, Any]
@@ -166,16 +215,15 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
             "object_store_memory": 2 * num_bytes + 200 * 2**20,
         }
     else:
-        _check_answers(resources.address)
         options = {"address": resources.address}
     # What Tune asks for every trial: so no worker is started that cannot serve one.
-    on_signal = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
     try:
         try:
-            context = ray.init(
-                logging_level=logging.ERROR, log_to_driver=False, **options
-            )
+            with _own_handler():
+                context = ray.init(
+                    logging_level=logging.ERROR, log_to_driver=False, **options
+                )
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             if resources.address is None:
                 raise ValueError(f"Ray cannot be started: {error}") from None
@@ -184,9 +232,6 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
                 "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
                 "~/.ray/auth_token)?"
             ) from None
-        # Ray has set a handler of its own, which ends this process.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_signal)
         for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Whatever the raylet has to say would break the display.
@@ -195,6 +240,9 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     except ray.exceptions.RayError as error:
         raise LaunchError(f"Ray failed: {last_line(error)}") from None
     finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(before)
+        try:
+            with _own_handler():
+                ray.shutdown()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)

@@ -1,5 +1,10 @@
 """Find, plan, launch, summarize and draw sweeps: python -m raybs.sweep NAME."""
 
+from raybs import interrupts
+
+if __name__ == "__main__":  # before all other imports, which take a while
+    interrupts.install("raybs.sweep")
+
 import sys
 from pathlib import Path
 from typing import Any
@@ -198,5 +203,6 @@ if __name__ == "__main__":
     # The packages beside this one, whatever the current folder holds by these names.
     sys.path.insert(0, str(Path(__file__).parent.parent))
     if sys.argv[1:2] == ["grid"]:
-        grid_command(sys.argv[2:], prog_name="python -m raybs.sweep grid")
-    main()
+        name = "python -m raybs.sweep grid"
+        interrupts.run(lambda: grid_command(sys.argv[2:], prog_name=name))
+    interrupts.run(main)

@@ -93,6 +93,7 @@ def test_a_folder_that_is_another_one_is_told_from_the_same(tmp_path):
 def test_what_cannot_be_tried_is_said_in_words(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, words)
-    assert done.exit_code == (2 if "--dataset" in words else 1)
+    wrong = "--dataset" in words or "://" in words[-1]
+    assert done.exit_code == (2 if wrong else 1)
     assert "Traceback" not in done.output
     assert words[-1] in done.output
