@@ -41,11 +41,12 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if f"analysis.{name}" in _MODULES.values():  # as in analysis.frames.curves
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    try:  # as in analysis.frames.curves
         return importlib.import_module(f"analysis.{name}")
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    except ModuleNotFoundError:
+        raise AttributeError(f"module 'analysis' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

@@ -30,6 +30,7 @@ from analysis.show import (
 )
 from analysis.watch import SECONDS, watch
 from analysis.wording import MARGIN
+from raybs.numbers import Number
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -196,14 +197,14 @@ def findings_command(results: str, claims_file: str | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--target",
-    type=float,
+    type=Number(),
     metavar="ACCURACY",
     help="Test accuracy whose cost is compared, a fraction, as in 0.97.  [default: "
     "what trials stopped at, or a point below the best]",
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     default=MARGIN,
     show_default=True,
     metavar="POINTS",

@@ -328,6 +328,8 @@ def _front(history: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     frame = frame.rename(
         columns={"training_seconds": "seconds", "test_accuracy": "accuracy"}
     )
+    # What took no time has no place on a logarithmic axis.
+    frame = frame[frame["seconds"] > 0]
     frame = frame.sort_values(["seconds", "accuracy"], ascending=[True, False])
     before = frame["accuracy"].cummax().shift(fill_value=-math.inf)
     frame["on_front"] = frame["accuracy"] > before

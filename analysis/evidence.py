@@ -200,8 +200,7 @@ def _by_seed(
     asked = trials[trials["label"] == label]
     if asked.empty:
         hint = _hint(label, known)
-        kind = Mistake if hint else LookupError  # no run mends a name
-        raise kind(f"no sweep in these results has the config {label!r}{hint}")
+        raise LookupError(f"no sweep in these results has the config {label!r}{hint}")
     ended = asked[asked["status"].isin(["complete", "diverged"])]
     if ended.empty:
         raise LookupError(f"no trial of {label!r} has ended yet")

@@ -271,7 +271,7 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
     scale = scale_of(contrast)
     distance = min(abs(_distance(result.mean, bound, scale)) for bound in finite)
     most = MAX_NEEDED * claim.num_needed
-    if result.deviation == 0:
+    if result.deviation == 0 or math.isinf(distance):
         return replace(result, needed=needed)
     power = TTestPower()
     # As `_test` and `_verdicts` correct what speaks against a claim.

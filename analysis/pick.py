@@ -1,7 +1,7 @@
 """Which point of a grid to take, and which others cannot be told from it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +39,8 @@ class Pick:
     `top` has the highest mean accuracy (of trials that stop at a goal: it gets there
     soonest). `tied` cannot be told from it, itself included: the interval of their
     paired difference holds 0, or there is none. `close` are not further from it than
-    makes a difference to the reader. `chosen` is of both the soonest to the target;
-    `top` if none of them gets there.
+    makes a difference to the reader. `chosen` is the soonest to the target, of those
+    that are close and, unless the top is alone, of the tied; `top` if none gets there.
     """
 
     top: Row
@@ -51,8 +51,7 @@ class Pick:
     @property
     def is_alone(self) -> bool:
         """Whether one setting and batch size is better than all others."""
-        found = {(row["setting"], row["batch_size"]) for row in self.tied}
-        return len(found) == 1
+        return len({(row["setting"], row["batch_size"]) for row in self.tied}) == 1
 
 
 def pick(advice: Advice, margin: float) -> Pick:
@@ -63,16 +62,17 @@ def pick(advice: Advice, margin: float) -> Pick:
     points = advice.points
     sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
     if advice.goal:  # all have ended at the goal: how soon is what differs
-        found = rows_of(sound[sound["reached"]])
-        top = min(found, key=lambda row: float(row["seconds"]))
-        return Pick(top=top, tied=_tied(advice, found, top), close=(), chosen=top)
-    found = rows_of(sound)
-    top = max(found, key=lambda row: float(row["mean"]))
-    tied = _tied(advice, found, top)
-    close = tuple(row for row in found if row["mean"] >= top["mean"] - margin)
-    there = [row for row in (*tied, *close) if not math.isnan(row["target_seconds"])]
+        rows = rows_of(sound[sound["reached"]])
+        top = min(rows, key=lambda row: float(row["seconds"]))
+        return Pick(top=top, tied=_tied(advice, rows, top), close=(), chosen=top)
+    rows = rows_of(sound)
+    top = max(rows, key=lambda row: float(row["mean"]))
+    close = tuple(row for row in rows if row["mean"] >= top["mean"] - margin)
+    picked = Pick(top=top, tied=_tied(advice, rows, top), close=close, chosen=top)
+    candidates = close if picked.is_alone else (*picked.tied, *close)
+    there = [row for row in candidates if not math.isnan(row["target_seconds"])]
     chosen = min(there, key=lambda row: float(row["target_seconds"]), default=top)
-    return Pick(top=top, tied=tied, close=close, chosen=chosen)
+    return replace(picked, chosen=chosen)
 
 
 def paired(trials: pd.DataFrame, one: Row, other: Row) -> Difference:
@@ -93,25 +93,31 @@ def same(one: Row, other: Row) -> bool:
     return all(one[name] == other[name] for name in POINT)
 
 
-def _tied(advice: Advice, found: list[Row], top: Row) -> tuple[Row, ...]:
+def _tied(advice: Advice, rows: list[Row], top: Row) -> tuple[Row, ...]:
     column = "final_training_seconds" if advice.goal else "final_test_accuracy"
     return tuple(
         row
-        for row in found
+        for row in rows
         if same(row, top) or not _paired(advice.trials, row, top, column).is_told
     )
 
 
 def _paired(trials: pd.DataFrame, one: Row, other: Row, column: str) -> Difference:
-    """Compare accuracies by their difference in points, seconds by their logarithms."""
+    """Compare accuracies by their difference in points, seconds by their logarithms.
+
+    Of a goal that was met before training some seconds are 0: then by their difference.
+    """
 
     def ends(point: Row) -> "pd.Series[float]":
         mask = np.logical_and.reduce([trials[n] == point[n] for n in POINT])
         chosen = trials[mask & (trials["status"] == "complete")]
         by_seed: pd.Series[float] = chosen.set_index("seed")[column]
-        return 100 * by_seed if column.endswith("accuracy") else by_seed.map(math.log)
+        return 100 * by_seed if column.endswith("accuracy") else by_seed
 
-    differences = (ends(one) - ends(other)).dropna()
+    pairs = pd.concat([ends(one), ends(other)], axis=1, join="inner").dropna()
+    if not column.endswith("accuracy") and (pairs > 0).all(axis=None):
+        pairs = pairs.map(math.log)
+    differences = pairs.iloc[:, 0] - pairs.iloc[:, 1]
     num, mean = len(differences), float(differences.mean())
     if num < 2:
         return Difference(mean, math.nan, math.nan, num, math.nan)

@@ -87,7 +87,7 @@ def cell_command(regime: str, batch_size: int, sweep: GradientSweep) -> str:
 def _run(names: str, sweep: Sweep) -> str:
     code = (
         f"from raybs import {names}, run; run({source(sweep)}, "
-        'name="rerun", results="rerun")'
+        'name="rerun", results="rerun", replace=True)'
     )
     return f"python -c {shlex.quote(code)}"
 

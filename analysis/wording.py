@@ -26,12 +26,12 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
     are named, with the one that gets to the target soonest. Accuracies within `margin`
     points of the highest count as equal.
     """
-    found = pick(advice, margin)
+    picked = pick(advice, margin)
     best = rows_of(advice.points[advice.points["best"]])
     goal, trials = advice.goal, advice.trials
-    top, chosen = found.top, found.chosen
+    top, chosen = picked.top, picked.chosen
     budget = str(trials["budget"].iloc[0])
-    evidence = _comparison(advice, found, margin)
+    evidence = _comparison(advice, picked)
     for row in best:
         if same(row, chosen) or same(row, top):
             continue
@@ -47,7 +47,7 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
         "new data expect slightly less."
     )
     return {
-        "Advice": [_headline(advice, found, budget, margin)],
+        "Advice": [_headline(advice, picked, budget, margin)],
         "Evidence": [_capital(text) for text in evidence + _scaling(advice)],
         "Limits": limits,
     }
@@ -61,48 +61,53 @@ def to_markdown(found: dict[str, list[str]], title: str) -> str:
     return "\n".join(lines)
 
 
-def _headline(advice: Advice, found: Pick, budget: str, margin: float) -> str:
-    chosen = found.chosen
+def _headline(advice: Advice, picked: Pick, budget: str, margin: float) -> str:
+    top, chosen = picked.top, picked.chosen
     if advice.goal:
-        soonest = f"{_goal(advice)} soonest, {_effort(chosen)}"
-        if found.is_alone:
-            return f"Train with {_point(chosen)}: it reaches {soonest}."
-        return f"{_cannot_be_told(found)} {_capital(_point(chosen))} reaches {soonest}."
-    if found.is_alone and same(found.top, chosen):
+        if picked.is_alone:
+            soonest = f"it reaches {_goal(advice)} soonest, {_effort(top)}"
+            return f"Train with {_point(top)}: {soonest}."
+        soonest = f"reaches {_goal(advice)} soonest, {_effort(top)}"
+        return f"{_capital(_point(top))} {soonest}, but {_ties(picked)}."
+    if picked.is_alone and same(top, chosen):
         return (
-            f"Train with {_point(chosen)}: {_accuracy(chosen)} after {budget}"
-            f"{_soon(advice, chosen)}."
+            f"Train with {_point(top)}: {_accuracy(top)} after {budget}"
+            f"{_soon(advice, top)}."
         )
-    if found.is_alone:
+    gets_there = f"gets to {advice.target:g} % soonest, after "
+    gets_there += f"{_seconds(chosen['target_seconds'])} of training"
+    if picked.is_alone:
         return (
             f"Train with {_point(chosen)}: {_accuracy(chosen)} after {budget}, within "
-            f"{margin:g} points of the highest, and the soonest of these to "
-            f"{advice.target:g} %, in {_seconds(chosen['target_seconds'])} of training."
+            f"{margin:g} points of the highest. Of all within, it {gets_there}."
         )
-    said = f"{_cannot_be_told(found)} The highest is {_point(found.top)}, with "
-    said += f"{_accuracy(found.top)} after {budget}"
+    highest = f"{_capital(_point(top))} ends highest, with {_accuracy(top)} after "
+    said = f"{highest}{budget}, but {_ties(picked)}."
     if math.isnan(chosen["target_seconds"]):
-        return f"{said}; none of them reaches {advice.target:g} % with all seeds."
-    soonest = f"to {advice.target:g} %, in {_seconds(chosen['target_seconds'])} of "
-    if same(found.top, chosen):
-        return f"{said}; it is also the soonest {soonest}training."
-    return f"{said}; the soonest {soonest}training, is {_point(chosen)}."
+        return f"{said} None of them gets to {advice.target:g} % with all seeds."
+    if same(top, chosen):
+        return f"{said} It also {gets_there}."
+    is_tied = any(same(row, chosen) for row in picked.tied)
+    near = "" if is_tied else f", within {margin:g} points of it,"
+    return f"{said} {_capital(_point(chosen))}{near} {gets_there}."
 
 
-def _cannot_be_told(found: Pick) -> str:
-    """Say which batch sizes are tied, by the settings that they are of."""
-    by_setting: dict[str, list[int]] = {}
-    for row in found.tied:
-        sizes = by_setting.setdefault(row["setting"], [])
-        if row["batch_size"] not in sizes:
-            sizes.append(row["batch_size"])
+def _ties(picked: Pick) -> str:
+    """Say which batch sizes the top cannot be told from, by their settings."""
+    by_setting: dict[str, set[int]] = {}
+    top = (picked.top["setting"], picked.top["batch_size"])
+    for row in picked.tied:
+        if (row["setting"], row["batch_size"]) != top:
+            by_setting.setdefault(row["setting"], set()).add(row["batch_size"])
     named = [
         _listed(sorted(sizes)) + (f" ({setting})" if setting else "")
         for setting, sizes in by_setting.items()
     ]
-    num_seeds = min(row["num_seeds"] for row in found.tied)
+    num_sizes = sum(map(len, by_setting.values()))
+    num_seeds = min(row["num_seeds"] for row in picked.tied)
     seeds = "one seed" if num_seeds < 2 else f"{num_seeds} seeds"
-    return f"Batch sizes {' and '.join(named)} cannot be told apart with {seeds}."
+    noun = "batch size" if num_sizes == 1 else "batch sizes"
+    return f"{seeds} cannot tell it from {noun} {' and '.join(named)}"
 
 
 def _listed(values: list[int]) -> str:
@@ -129,9 +134,9 @@ def _goal(advice: Advice) -> str:
     return " or ".join(said)
 
 
-def _comparison(advice: Advice, found: Pick, margin: float) -> list[str]:
+def _comparison(advice: Advice, picked: Pick) -> list[str]:
     """Say how what is chosen compares with the top, and with what is sooner."""
-    trials, top, chosen = advice.trials, found.top, found.chosen
+    trials, top, chosen = advice.trials, picked.top, picked.chosen
     if advice.goal:
         best = rows_of(advice.points[advice.points["best"]])
         fewest = min(best, key=lambda row: float(row["steps"]))
@@ -149,11 +154,16 @@ def _comparison(advice: Advice, found: Pick, margin: float) -> list[str]:
             f"{_point(chosen)} ends with {_accuracy(chosen)}, "
             f"{_difference(paired(trials, chosen, top))} against it."
         )
-    sooner = advice.points[advice.points["target_seconds"] < chosen["target_seconds"]]
+    points = advice.points
+    sooner = points[
+        (points["target_seconds"] < chosen["target_seconds"])
+        & (points["num_diverged"] == 0)
+        & (points["mean"] < top["mean"])
+    ]
     if len(sooner):
         first = rows_of(sooner.nsmallest(1, "target_seconds"))[0]
         said.append(
-            f"{_point(first)} reaches {advice.target:g} % sooner, after "
+            f"{_point(first)} gets to {advice.target:g} % sooner, after "
             f"{_seconds(first['target_seconds'])}, but ends lower: "
             f"{_difference(paired(trials, first, top))} against {_point(top)}."
         )
@@ -255,13 +265,14 @@ def _about_seeds(
         ]
     needed = 0
     for row in best:
-        found = paired(trials, row, top)
-        if same(row, top) or found.num < 2 or found.is_told:
+        apart = paired(trials, row, top)
+        if same(row, top) or apart.num < 2 or apart.is_told:
             continue
-        if -margin <= found.lower and found.upper <= margin:  # whatever it is, it is
-            continue  # no difference to the reader
-        size = max(abs(found.mean), margin)
-        needed = max(needed, _num_seeds(found.deviation, size, found.num))
+        # Whatever it is, it makes no difference to the reader.
+        if -margin <= apart.lower and apart.upper <= margin:
+            continue
+        size = max(abs(apart.mean), margin)
+        needed = max(needed, _num_seeds(apart.deviation, size, apart.num))
     if not needed:
         return []
     return [
@@ -329,7 +340,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
-def _difference(found: Difference) -> str:
-    if found.num < 2:
-        return f"{found.mean:+.2f} points"
-    return f"{found.mean:+.2f} points, {found.lower:+.2f} to {found.upper:+.2f}"
+def _difference(apart: Difference) -> str:
+    if apart.num < 2:
+        return f"{apart.mean:+.2f} points"
+    return f"{apart.mean:+.2f} points ({apart.lower:+.2f} to {apart.upper:+.2f})"

@@ -21,15 +21,25 @@ NUM_SEEDS = 5
 DEVIATION = 0.1
 """Of the test accuracy over seeds, in points; half of its variance is the seed's, which
 all configs of a seed share."""
+SKEWED = 0.3
+"""Deviation of the logarithm of the test loss over seeds."""
 
 
 def trials(means: Sequence[float], num_seeds: int, rng: np.random.Generator) -> Frames:
     """Return finished trials: config "c0" has the mean accuracy `means[0]`, and so on.
 
-    Accuracies are counted in images of 10,000, as MNIST's are.
+    Accuracies are counted in images of 10,000, as MNIST's are; those near 100 % are
+    skewed, as they cannot be above. The test loss of all has the mean 1, and is
+    lognormal.
     """
     shared, own = rng.normal(0, DEVIATION / 2**0.5, (2, len(means), num_seeds))
     accuracies = np.asarray(means)[:, None] + shared[0] + own
+    for config, mean in enumerate(means):
+        if mean > 99.5:
+            many = mean * (100 - mean) / DEVIATION**2
+            shape = many * mean / 100, many * (100 - mean) / 100
+            accuracies[config] = 100 * rng.beta(*shape, num_seeds)
+    losses = rng.lognormal(-(SKEWED**2) / 2, SKEWED, accuracies.shape)
     rows = [
         {
             "sweep": "simulated",
@@ -40,6 +50,7 @@ def trials(means: Sequence[float], num_seeds: int, rng: np.random.Generator) -> 
             "dataset": "mnist",
             "until": "",
             "final_test_accuracy": round(100 * accuracies[config, seed]) / 1e4,
+            "final_test_loss": losses[config, seed],
             "final_weight_norm": 1.0,
             "final_weight_distance": 1.0,
         }
@@ -104,6 +115,15 @@ def cases() -> list[Case]:
         within = claim(alike(0, 1, 5 * DEVIATION))
         seen = {0.0: "supported", 2.0: "supported", 10.0: "contradicted"}
         found.append(Case(text, effect < 5, [within], means, seen.get(effect, "")))
+    metric = "final_test_accuracy"
+    for side, bounds in (("above", {"low": 99.8}), ("below", {"high": 99.8})):
+        bound = claim(Contrast(metric=metric, of="c0", **bounds))
+        text = f"A's accuracy is {side} 99.8 %; it is 99.8 %"
+        found.append(Case(text, False, [bound], [99.8]))
+    for side, bounds in (("above", {"low": 1.0}), ("below", {"high": 1.0})):
+        bound = claim(Contrast(metric="final_test_loss", of="c0", **bounds))
+        text = f"A's loss is {side} 1; it is 1, and varies by 30 %"
+        found.append(Case(text, False, [bound], [98.0]))
     chain = claim(above(0, 1), above(1, 2))
     found.append(Case("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0]))
     means = [98.6, 98.3, 98.0]

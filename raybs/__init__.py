@@ -47,9 +47,12 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    try:  # as in raybs.config
+        return importlib.import_module(f"raybs.{name}")
+    except ModuleNotFoundError:
+        raise AttributeError(f"module 'raybs' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from raybs.catalog import find_sweep
+from raybs.catalog import find_sweep, sweep_names
 from raybs.checks import count
 from raybs.chunks import Wanted, make_chunks, merge
 from raybs.config import (
@@ -136,11 +136,13 @@ def find_replaced(store: Store, asked: Sequence[Asked]) -> dict[str, str]:
         recorded, entries = records[item.name]
         lost = _lost(recorded, entries, item)
         if lost:
+            other = "" if item.title == entries["title"] else f' as "{item.title}"'
+            name = "" if item.name in sweep_names() else "another name, or "
             replaced[item.name] = (
-                f"'{item.name}' is recorded in {store.uri} as \"{entries['title']}\"; "
-                f"the '{item.name}' that you ask for, \"{item.title}\", leaves out "
-                f"{lost} of it. Give this one another name, or another --results; or "
-                "replace that one by --replace (replace=True): its rows stay stored."
+                f"{store.uri} holds a sweep '{item.name}', \"{entries['title']}\". "
+                f"What you ask for now{other} leaves out {lost}. Give it {name}another "
+                "--results; or let it take the place of the other by --replace "
+                "(replace=True): all rows stay stored."
             )
     return replaced
 
@@ -149,19 +151,18 @@ def _lost(recorded: Sweep, entries: Mapping[str, Any], item: Asked) -> str:
     """Say what of a recorded sweep `item` does not ask for; "" if it asks for all."""
     sweep = item.sweep
     if isinstance(recorded, GradientSweep) != isinstance(sweep, GradientSweep):
-        return "everything"
+        return "all of it"
     if recorded.training.until != sweep.training.until:
-        return "the goal"
-    # Names of states, whatever data they are of: those of a new file count as the old.
-    known = {
-        key
-        for request in item.requests
-        for key in state_keys(request.config, request.config.dataset)
-    }
+        return "where its trials stop"
+    if recorded.training.evaluate_every % sweep.training.evaluate_every:
+        return f"epochs that it measured, every {recorded.training.evaluate_every}"
+    known = {key for request in item.requests for key in request.keys}
+    version, prints = entries["trainer_version"], entries["fingerprints"]
     missing = [
         config
         for config in recorded.configs
-        if state_keys(as_resolved(config, entries), config.dataset)[-1] not in known
+        if state_keys(as_resolved(config, entries), prints[config.dataset], version)[-1]
+        not in known
     ]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -12,7 +12,6 @@ import click
 from raybs import interrupts
 from raybs.asked import Asked, find_replaced
 from raybs.checks import count
-from raybs.cost import is_half
 from raybs.display import duration, size
 from raybs.grid import MAX_TRIALS
 from raybs.launch import (
@@ -23,9 +22,10 @@ from raybs.launch import (
     Resources,
     find_address,
 )
-from raybs.options import Number, WholeNumber, parse_gpus, parse_replicas
+from raybs.numbers import Number, WholeNumber
+from raybs.options import parse_gpus, parse_replicas
 from raybs.plan import Plan
-from raybs.runner import carry_out, first_plan, num_workers, slower_half
+from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
 from raybs.store import Store, StoreError, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -181,15 +181,14 @@ def run_command(
     plan = first_plan(asked, store, resources)
     say_plan(plan, num_workers(resources, local=local))
     if plan_only:
-        half = any(is_half(stretch.config) for stretch in plan.stretches)
-        if half and (slower := slower_half(plan.speed)):
+        if has_half(plan) and (slower := slower_half(plan.speed)):
             click.echo(f"Note: {slower}; it needs --yes.")
         for why in find_replaced(store, asked).values():
             click.echo(why)
         return
     options = {"local": local, "replace": replace, "confirmed": yes}
-    outcome = carry_out(asked, plan, store, resources, **options)
-    draw(store, [item.name for item in asked], figures, outcome.replaced)
+    outcome = carry_out(asked, plan, store, resources, figures=figures, **options)
+    draw(store, [item.name for item in asked], figures)
     if outcome.failures or outcome.left:
         click.echo(
             f"{len(outcome.failures)} failed, {outcome.left} epochs and draws are "
@@ -261,12 +260,8 @@ def _stretches(number: int) -> str:
     return f"{number:,} stretch{'' if number == 1 else 'es'}"
 
 
-def draw(
-    store: Store, names: Sequence[str], figures: str | None, replaced: Sequence[str]
-) -> None:
-    """Print the tables and draw the charts of these sweeps, of `replaced` ones anew."""
-    from analysis.show import delete_figures, draw_sweeps
+def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
+    """Print the tables and draw the charts of these sweeps."""
+    from analysis.show import draw_sweeps
 
-    for name in replaced:
-        delete_figures(store, name, figures)
     draw_sweeps(store, names, figures)

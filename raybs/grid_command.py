@@ -9,9 +9,8 @@ from raybs.catalog import check_own_name
 from raybs.commands import run_command, said_politely, with_options
 from raybs.config import INITS, OPTIMIZERS, PRECISIONS, UNTIL
 from raybs.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
+from raybs.numbers import Number, WholeNumber
 from raybs.options import (
-    Number,
-    WholeNumber,
     parse_list,
     parse_names,
     parse_seeds,

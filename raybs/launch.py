@@ -49,6 +49,9 @@ class Resources:
                 problems.append(f"{name}={value!r}; use {least} to {most}")
         if self.device is not None and self.device not in DEVICES:
             problems.append(f"device={self.device!r}; use {any_of(DEVICES)}")
+        gpus = self.gpus_per_trial
+        if gpus is not None and not (is_number(gpus) and 0 <= gpus <= 1):
+            problems.append(f"gpus_per_trial={gpus!r}; use 0, 1 or 1/n")
         if not is_number(self.trial_timeout) or self.trial_timeout <= 0:
             seconds = f"trial_timeout={self.trial_timeout!r}"
             problems.append(f"{seconds}; use a finite number of seconds above 0")

@@ -39,10 +39,10 @@ def unsealed(name: str, value: Any) -> Any:
     Raises:
         ValueError: They have changed, or are those of another record.
     """
-    if not isinstance(value, dict) or "digest" not in value:
+    if not isinstance(value, dict) or not {"name", "digest"} & value.keys():
         return value
     entries = {key: item for key, item in value.items() if key != "digest"}
-    if value["digest"] != _digest(entries):
+    if value.get("digest") != _digest(entries):
         raise ValueError("it is truncated or corrupt")
     if (other := entries.pop("name", name)) != name:
         raise ValueError(f"it is that of {other!r}")

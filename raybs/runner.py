@@ -33,6 +33,7 @@ from raybs.display import Display, size
 from raybs.draws import GradientSweep
 from raybs.fold import fold
 from raybs.launch import Resources
+from raybs.paths import is_deferred, path
 from raybs.plan import Plan
 from raybs.processor import processor
 from raybs.records import Sweep
@@ -45,16 +46,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("raybs")
 
 
+SLOWER_BY = 1.2
+"""Times as long as float32: less is noise of the measurement."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was not done: messages by state or cell not reached; epochs and draws.
-
-    `replaced` are the recorded sweeps whose place others have taken.
-    """
+    """What was not done: messages by state or cell not reached; epochs and draws."""
 
     failures: Mapping[str, str]
     left: int
-    replaced: tuple[str, ...] = ()
 
 
 def run(
@@ -104,12 +105,15 @@ def run(
     store = open_store(results, create=True)
     resources = resources or Resources()
     plan = first_plan([asked], store, resources)
-    options = {"local": local, "replace": replace, "confirmed": confirmed}
-    outcome = carry_out([asked], plan, store, resources, **options)
-    if outcome.replaced:
-        from analysis.show import delete_figures
-
-        delete_figures(store, asked.name)
+    outcome = carry_out(
+        [asked],
+        plan,
+        store,
+        resources,
+        local=local,
+        replace=replace,
+        confirmed=confirmed,
+    )
     if outcome.failures or outcome.left:
         why = "; ".join(sorted({*outcome.failures.values()}))
         log.warning("%d epochs and draws are left. %s", outcome.left, why)
@@ -140,10 +144,12 @@ def carry_out(
     local: bool,
     replace: bool = False,
     confirmed: bool = False,
+    figures: str | None = None,
 ) -> Outcome:
-    """Do all that `plan` says, and record it in `store`.
+    """Do all that `plan` says, and record it in `store` once it starts.
 
-    With `replace` also in the place of other sweeps of these names (`find_replaced`);
+    With `replace` also in the place of other sweeps of these names (`find_replaced`),
+    whose tables and charts are deleted, in `figures` or where they are by themselves.
     `confirmed` work is done even if it is slower than need be.
 
     In more than one round, as long as less is left after each: trials that stop at a
@@ -163,17 +169,31 @@ def carry_out(
     names = {stretch.config.dataset for stretch in plan.stretches}
     names |= {chunk.cell.config.dataset for chunk in plan.chunks}
     datasets = {name: load_arrays(name) for name in sorted(names)}
-    write_sweeps(store, asked, failed={})
+
+    def start() -> None:
+        """Record what is asked, in the place of what was."""
+        if replaced:
+            from analysis.show import delete_figures
+
+            for name in replaced:
+                delete_figures(store, name, figures)
+            replaced.clear()
+        write_sweeps(store, asked, failed={})
+
+    if not plan.pieces:
+        start()
     failures: Mapping[str, str] = {}
     before = math.inf
     while plan.pieces and not failures and len(plan.pieces) + _left(plan) < before:
         before = len(plan.pieces) + _left(plan)
-        failures = _launch(asked, plan, store, datasets, resources, local, confirmed)
+        options: dict[str, Any] = {"local": local, "confirmed": confirmed}
+        options["on_start"] = start
+        failures = _launch(asked, plan, store, datasets, resources, **options)
         write_sweeps(store, asked, failures)
         plan = first_plan(asked, store, resources)
     store.compact_rows()
     store.compact_chunks(fold)
-    return Outcome(failures=failures, left=_left(plan), replaced=tuple(replaced))
+    return Outcome(failures=failures, left=_left(plan))
 
 
 def _left(plan: Plan) -> int:
@@ -184,7 +204,9 @@ def _usual_speed(store: Store, resources: Resources) -> Speed:
     # Where a trial will be is not known yet; calibrate corrects it.
     likely = resources.device or ("cuda" if resources.gpus_per_trial else "cpu")
     speed = known_speed(store, likely, resources.num_threads) or USUAL
-    return guessed(speed) if likely == "cpu" else speed
+    # Only of this machine's processor, where it is the one that trains.
+    is_here = likely == "cpu" and resources.address is None
+    return guessed(speed) if is_here else speed
 
 
 def known_speed(store: Store, device: str, num_threads: int) -> Speed | None:
@@ -222,10 +244,14 @@ def _launch(
     store: Store,
     datasets: Mapping[str, Arrays],
     resources: Resources,
+    *,
     local: bool,
     confirmed: bool,
+    on_start: Callable[[], None],
 ) -> dict[str, str]:
     """Train and draw what is left; return failures by the state or cell not reached.
+
+    `on_start` is called once all is there that the work needs.
 
     Workers of a kind that this results folder has not seen are measured, too.
 
@@ -254,7 +280,7 @@ def _launch(
             # On a CPU costs are nearly proportional to the usual ones, so that order
             # and lengths come out alike: no first sweep waits for seconds for it.
             # But bfloat16 may take a tenth of the time of float32, or twenty times it.
-            half = any(is_half(stretch.config) for stretch in display.plan.stretches)
+            half = device == "cpu" and has_half(display.plan)
             known = speed and (speed.replicas or not auto)
             known = known and not (half and speed and speed.bfloat16 is None)
             if not known and (at_end or auto or half or device != "cpu"):
@@ -267,7 +293,9 @@ def _launch(
                         raise
                     log.warning("The speed of this machine is not known: %s", error)
             if half and speed and not at_end and not confirmed:
-                _check_half(speed, device)
+                _check_half(speed)
+            if not at_end:
+                on_start()
             if speed and speed != display.plan.speed and not at_end:
                 display.plan = plan_for(asked, store, speed)
             return display.plan
@@ -280,9 +308,18 @@ def _launch(
     }
 
 
+def has_half(plan: Plan) -> bool:
+    """Tell whether some epoch of `plan` has matmuls in bfloat16."""
+    return any(
+        is_half(stretch.config) and not is_deferred(stretch.config, epoch.batch_size)
+        for stretch in plan.stretches
+        for epoch in path(stretch.config)[stretch.start : stretch.stop]
+    )
+
+
 def slower_half(speed: Speed) -> str:
     """Say how much slower bfloat16 is than float32; "" if it is not known to be."""
-    if speed.bfloat16 is None or speed.bfloat16 <= 1:
+    if speed.bfloat16 is None or speed.bfloat16 < SLOWER_BY:
         return ""
     where = speed.processor or processor()
     return (
@@ -291,7 +328,7 @@ def slower_half(speed: Speed) -> str:
     )
 
 
-def _check_half(speed: Speed, device: str) -> None:
+def _check_half(speed: Speed) -> None:
     """Refuse bfloat16 where it is slower than float32.
 
     Raises:
@@ -299,8 +336,8 @@ def _check_half(speed: Speed, device: str) -> None:
     """
     if why := slower_half(speed):
         raise ValueError(
-            f"{why}, measured on the {device} that would train. Leave --precision "
-            "bfloat16 out, or confirm it with --yes (confirmed=True)."
+            f"{why}, measured where it would train. Leave --precision bfloat16 out, or "
+            "confirm it with --yes (confirmed=True)."
         )
 
 

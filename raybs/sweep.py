@@ -6,6 +6,7 @@ if __name__ == "__main__":  # before all other imports, which take a while
     interrupts.install("raybs.sweep")
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from raybs.config import PRECISIONS
 from raybs.display import size
 from raybs.draws import GradientSweep
 from raybs.grid_command import ListOf, grid_command
-from raybs.options import WholeNumber, parse_crossed, parse_names, parse_seeds
+from raybs.numbers import WholeNumber
+from raybs.options import parse_crossed, parse_names, parse_seeds
 from raybs.store import Store, open_store
 
 EXAMPLES = """
@@ -175,16 +177,21 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
     """
     from raybs.prune import find_prunable
 
-    found = find_prunable(store)
-    for share in found.shares:
+    prunable = find_prunable(store)
+    for share in prunable.shares:
         about = f"{share.sweep}, {count(share.num_trials, 'trial')}"
+        if not share.sweep and not (share.kept or share.gone):
+            continue
         if not share.sweep:
-            about = "of no sweep recorded here"
+            about = "of no sweep recorded here, or unfinished"
         stays = f"{count(share.kept, 'state')} ({size(share.kept_bytes)}) to keep"
         goes = f"{share.gone} ({size(share.gone_bytes)}) to delete"
         click.echo(f"  {about}: {stays}, {goes}")
-    said = f"{count(len(found.paths), 'file')}, {size(found.num_bytes)}"
-    if dry_run or not found.paths:
+    said = f"{count(len(prunable.paths), 'file')}, {size(prunable.num_bytes)}"
+    if not prunable.paths:
+        click.echo(f"Nothing to delete in {store.uri}.")
+        return
+    if dry_run:
         click.echo(f"{said}, to delete in {store.uri}; all rows stay.")
         return
     if not confirmed:
@@ -192,10 +199,17 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
             raise ValueError(
                 f"--prune deletes {said} in {store.uri}; confirm it with --yes."
             )
-        if not click.confirm(f"Delete {said} in {store.uri}? All rows stay."):
+        try:
+            agreed = click.confirm(f"Delete {said} in {store.uri}? All rows stay.")
+        except click.Abort:  # the end of the input
+            agreed = False
+        if not agreed:
             click.echo("Nothing was deleted.")
             return
-    store.delete(found.paths)
+        # A sweep may have started meanwhile, and go on from some of them.
+        still = {*find_prunable(store).paths}
+        prunable = replace(prunable, paths=[p for p in prunable.paths if p in still])
+    store.delete(prunable.paths)
     click.echo(f"Deleted {said}.")
 
 

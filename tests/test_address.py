@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
 from clusters import free_port
 from conftest import mounts
+from waits import run
 
 from raybs import Resources, doctor, sweep
 from raybs.launch import check_address, find_address
@@ -100,9 +100,7 @@ def test_addresses_that_are_given_are_not_looked_up(monkeypatch):
 
 @mounts
 @pytest.mark.parametrize("stale", [False, True])
-def test_auto_without_a_cluster_ends_in_words_within_seconds(
-    sweep_file, tmp_path, monkeypatch, stale
-):
+def test_auto_without_a_cluster_ends_in_words(sweep_file, tmp_path, monkeypatch, stale):
     """Also where the file that names the last cluster outlived it, as after a crash."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -113,12 +111,8 @@ def test_auto_without_a_cluster_ends_in_words_within_seconds(
     # Not among the processes of other tests, which Ray would find.
     alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     words = ["-m", "raybs.sweep", sweep_file(), "--address", "auto"]
-    started = time.monotonic()
-    done = subprocess.run(
-        [*alone, sys.executable, *words], capture_output=True, text=True, timeout=60
-    )
+    done = run([*alone, sys.executable, *words], stderr=subprocess.PIPE)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("No Ray ")
     assert "--address" in done.stderr
-    assert time.monotonic() - started < 30

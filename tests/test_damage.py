@@ -216,7 +216,7 @@ def left_to_train(asked: list[Asked], store: Store) -> int:
 @pytest.fixture(autouse=True)
 def no_waiting():
     """Nothing else ends the wait for a pipe."""
-    faulthandler.dump_traceback_later(120, exit=True)
+    faulthandler.dump_traceback_later(3600, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
 

@@ -155,7 +155,7 @@ def test_the_grid_of_the_docs_is_what_the_reference_run_says():
         best = again.points[again.points["best"]][["batch_size", "learning_rate"]]
         all_six = advice.points[advice.points["best"]][["batch_size", "learning_rate"]]
         assert best.to_numpy().tolist() == all_six.to_numpy().tolist()
-        highest = "The highest is batch size 16 at learning rate 0.03 (sgd), with "
+        highest = "Batch size 16 at learning rate 0.03 (sgd) ends highest, with "
         assert highest in headline
         assert highest in analysis.words(again)["Advice"][0]
         tied = [pick(found, MARGIN).tied for found in (advice, again)]

@@ -106,7 +106,7 @@ def test_asked_again_it_draws_only_what_is_missing(write):
     pd.testing.assert_frame_equal(kept, before.reset_index(drop=True))
     assert "36 draws: all stored." in run()
     # Asked for less, the frames hold what is asked; the rest stays stored.
-    assert "leaves out draws of it" in run("--draws", 2, "--plan")
+    assert "leaves out draws." in run("--draws", 2, "--plan")
     assert "12 draws: all stored." in run("--draws", 2, "--replace")
     assert len(drawn().draws) == 12
     assert len(list(Path("results/draws").glob("*.parquet"))) == 1
@@ -303,7 +303,7 @@ def test_frames_of_nothing_drawn_yet_are_empty_and_nothing_fails(write, subset):
     assert set(found.cells["stored"]) == {0}
     assert draw_figures(found) == {}
     assert "no chart" in call("mine", command=analyze)
-    with pytest.raises(ValueError, match="No gradient sweep 'other' in these results"):
+    with pytest.raises(ValueError, match="No sweep 'other' in"):
         analysis.load_draws("results", "other")
 
 

@@ -326,6 +326,8 @@ def test_a_results_folder_may_be_a_path_object(tmp_path):
         {"num_threads": 0},
         {"num_threads": None},
         {"num_gpus": -1},
+        {"gpus_per_trial": math.nan},
+        {"gpus_per_trial": 2},
         {"num_replicas": 1.5},
         {"device": "tpu"},
         {"trial_timeout": math.nan},

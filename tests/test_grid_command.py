@@ -36,7 +36,7 @@ def test_a_grid_ends_with_a_table_charts_and_advice(here, subset):
     assert "16 trials ask for 48 epochs" in output
     assert "grid: Grid over learning rate, optimizer" not in output
     assert "grid: Grid over batch size, learning rate, optimizer" in output
-    for words in ("Advice:", "cannot be told apart", "Evidence:", "Limits:"):
+    for words in ("Advice:", "cannot tell it from", "Evidence:", "Limits:"):
         assert words in output
     names = {path.name for path in (here / "results/figures/grid").iterdir()}
     assert {"table.md", "advice.md", "heat_map.png", "accuracy.html"} <= names

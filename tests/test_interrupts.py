@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from clusters import wait_for
 from conftest import numbers, undisturbed
+from waits import run, wait_for
 
 import raybs
 from raybs import interrupts
@@ -91,13 +91,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 def signalled(moment, numbers, *words, module="raybs.sweep"):
     """Run a command that is sent signals at `moment`: exit status, what it said."""
     sent = ",".join(str(int(number)) for number in numbers)
-    done = subprocess.run(
-        [sys.executable, "-c", WRAPPER, moment, sent, module, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-    )
+    done = run([sys.executable, "-c", WRAPPER, moment, sent, module, *words])
     for number in numbers:
         assert f"sent {number}" in done.stdout, done.stdout
     return done.returncode, done.stdout

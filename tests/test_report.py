@@ -246,7 +246,7 @@ def test_other_sweeps_come_after_the_article_with_their_advice(written, subset):
     found = read(written)
     assert found.texts("h2")[-2:] == ["Other sweeps", "Appendix"]
     text = found.text_of("sweep-mine")
-    assert "cannot be told apart with 2 seeds" in text
+    assert "2 seeds cannot tell it from batch size" in text
     ids = [f["id"] for f in found.all("figure", "sweep-mine")]
     assert ids[0] == "mine-heat_map-1"
     assert ids[-2:] == ["mine-curves", "mine-distance"]

@@ -150,9 +150,18 @@ def test_a_record_by_the_name_of_another_is_set_aside(store, caplog):
 
 
 def test_a_record_of_an_older_raybs_has_no_digest_and_is_read(store):
-    value = {"digits": 1, "name": "other"}
+    value = {"digits": 1, "title": "other"}
     (Path(store.root) / "sweeps/one.json").write_text(json.dumps(value))
     assert store.read_records("sweeps", dict) == {"one": value}
+
+
+def test_a_record_whose_digest_has_lost_its_name_is_set_aside(store, caplog):
+    """It is none of an older raybs, which wrote no name."""
+    store.write_record("sweeps", "one", {"digits": 1})
+    path = Path(store.root) / "sweeps/one.json"
+    path.write_text(path.read_text().replace('"digest"', '"dihest"'))
+    assert store.read_records("sweeps", dict) == {}
+    assert "sweeps/one.json" in caplog.text
 
 
 def test_files_that_are_not_ours_are_left_alone(store, caplog):

@@ -18,7 +18,8 @@ from conftest import Subset, numbers
 from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
-from raybs import cost
+from raybs import cost, runner
+from raybs.catalog import find_sweep
 from raybs.cost import Speed, speed_from_json
 from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds
@@ -220,7 +221,7 @@ def test_prune_deletes_states_that_no_sweep_needs_and_no_row(here, subset):
     assert "a, 1 trial: 1 state (" in plan
     assert "to keep, 0 (0 B) to delete" in plan
     assert (
-        f"recorded here: 0 states (0 B) to keep, 2 ({size(bytes_of_b + gone)})" in plan
+        f"or unfinished: 0 states (0 B) to keep, 2 ({size(bytes_of_b + gone)})" in plan
     )
     assert f"2 files, {size(bytes_of_b + gone)}, to delete in" in plan
     refused = call("--prune", status=2)
@@ -259,12 +260,53 @@ def test_bfloat16_is_refused_where_it_is_slower(here, subset):
     assert processor() in refused.stderr
     assert "confirm it with --yes" in refused.stderr
     assert not list((here / "results/rows").iterdir())
+    assert not list((here / "results/sweeps").iterdir())  # it never ran
     # By now it is known, and the plan says so.
     planned = run_module(*arguments, "--plan", **slow)
     assert f"Note: bfloat16 takes {said[1]} times as long" in planned.stdout
     confirmed = run_module(*arguments, "--yes", **slow)
     assert confirmed.returncode == 0, confirmed.stderr
     assert len(numbers(open_store("results"))) == 2
+
+
+def test_bfloat16_at_batch_sizes_that_never_use_it_is_not_measured(
+    here, subset, monkeypatch
+):
+    """Plain SGD up to batch size 8 defers its updates, in float32."""
+    monkeypatch.setattr(runner, "_check_half", None)  # it would be an error to ask
+    call(write(subset, size=8, epochs=1), "--local", "--precision", "bfloat16")
+
+
+def test_a_replacement_that_was_interrupted_leaves_no_chart_of_the_old(
+    here, subset, monkeypatch
+):
+    call(write(subset, rates=(0.01, 0.1)), "--local")
+    other = write(subset, rates=(0.2,))
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("raybs.local.carry", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(find_sweep(other)[2], name="mine", local=True, replace=True)
+    assert list((here / "results/figures/mine").iterdir()) == []
+    assert "64 @ 0.2 x 2" in call(other, "--local")  # the same, or with --replace
+
+
+def test_the_same_data_under_another_path_is_the_same_sweep(here, subset):
+    shutil.copy(subset.name, "one.npz")
+    name = write(subset)
+    text = Path(name).read_text()
+    Path(name).write_text(text.replace(repr(subset.name), "'one.npz'"))
+    call(name, "--local")
+    Path(name).write_text(text.replace(repr(subset.name), "'./one.npz'"))
+    assert "all stored" in call(name, "--local")
+    shutil.copy(subset.name, "two.npz")
+    with np.load(subset.name) as arrays:
+        changed = {**arrays, "x_train": arrays["x_train"] // 2}
+    np.savez("one.npz", **changed)
+    assert "leaves out 2 trials" in call(name, "--local", status=2)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +338,7 @@ def test_another_sweep_of_the_same_name_replaces_none_in_silence(here, subset):
     record = (here / "results/sweeps/mine.json").read_bytes()
     other = write(subset, rates=(0.1, 0.2), epochs=1)
     said = call(other, "--local", status=2)
-    assert "'mine' is recorded in" in said
+    assert "holds a sweep 'mine'" in said
     assert "leaves out 2 trials ('64 @ 0.01 x 2" in said
     assert "--replace" in said
     assert "leaves out 2 trials" in call(other, "--plan")

@@ -33,6 +33,6 @@ def test_the_tour_runs_and_shows_a_table_charts_and_advice(tmp_path, monkeypatch
     assert sum("image/png" in kind for kind in kinds) == 3
     assert sum("text/html" in kind for kind in kinds) == 1
     text = "".join(o.text for c in code for o in c.outputs if o.output_type == "stream")
-    for words in ("Advice:", "The highest is batch size", "Evidence:", "Limits:"):
+    for words in ("Advice:", "ends highest, with", "Evidence:", "Limits:"):
         assert words in text
     assert (tmp_path / "results/rows").is_dir()

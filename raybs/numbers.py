@@ -1,0 +1,65 @@
+"""Numbers as users type them: in the digits 0 to 9, and finite."""
+
+import math
+from typing import Any
+
+import click
+
+
+def to_int(text: str) -> int:
+    """Read a whole number in the digits 0 to 9: not "1_6", nor other alphabets.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return int(_plain(text))
+
+
+def to_float(text: str) -> float:
+    """Read a finite number, as in "0.1" or "1e-3", in the digits 0 to 9.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = float(_plain(text))
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _plain(text: str) -> str:
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, in the digits 0 to 9."""
+
+    name = "whole number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number."""
+        try:
+            number = to_int(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value!r} is no whole number.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds, in the digits 0 to 9."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number."""
+        try:
+            number = to_float(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return super().convert(number, param, ctx)
