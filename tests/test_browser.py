@@ -263,7 +263,7 @@ def test_hovering_a_mark_tells_its_values(browser, file):
         tooltip = page.locator("#vg-tooltip-element.visible")
         tooltip.wait_for()
         text = " ".join(tooltip.inner_text().split())
-        assert "label 1024 @ 0.01 x 30 epoch 30 mean 95.078 lower 94.981" in text
+        assert "label 1024 @ 0.01 x 30 epoch 30 mean 95.078 lower 94.980" in text
 
 
 def test_a_legend_picks_a_curve_and_fades_the_others(browser, file):
