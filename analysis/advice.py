@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.frames import Frames
 from analysis.intervals import PERCENTAGE, summarize
-from raybs.config import is_met
+from raybs.config.sweep import is_met
 
 QUESTION = ["dataset", "budget", "until"]
 SETTING = [

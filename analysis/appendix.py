@@ -10,10 +10,10 @@ import pandas as pd
 from analysis.draws import Draws
 from analysis.frames import Frames, only
 from analysis.rerun import cell_command, trial_command
-from raybs.checks import count
-from raybs.config import TrainSweep, label
-from raybs.draws import GradientSweep
-from raybs.records import Sweep
+from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.sweep import TrainSweep
+from raybs.config.trial import label
+from raybs.config.validation import count
 
 WORKER = {"device": "device", "num_threads": "threads", "torch_version": "torch"}
 """Where rows come from: column, and what tables call it."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.rerun import again, no_sweep
-from raybs.draws import Cell, GradientSweep, cells, is_independent
+from raybs.config.gradient_sweep import Cell, GradientSweep, cells, is_independent
 from raybs.fold import PER_DRAW, WORKERS, fold
 from raybs.histogram import edges
 from raybs.records import record_from_json

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pydantic_core
 
-from raybs.checks import is_line, raise_all
+from raybs.config.validation import is_line, raise_all
 
 
 def _line(text: str) -> str:

@@ -15,9 +15,9 @@ from analysis.frames import Frames, load
 from analysis.intervals import COSINE, PERCENTAGE, POINTS, POSITIVE, REAL, Scale
 from analysis.rerun import no_sweep
 from analysis.statistics import power_values
-from raybs.checks import any_of
-from raybs.draws import GradientSweep
-from raybs.records import Sweep, record_from_json
+from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.validation import any_of
+from raybs.records import record_from_json
 from raybs.schemas import DRAW_COLUMNS
 from raybs.store import Store
 

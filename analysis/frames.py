@@ -9,16 +9,9 @@ import pandas as pd
 
 from analysis.intervals import PERCENTAGE, POSITIVE
 from analysis.rerun import no_sweep
-from raybs.config import (
-    GOAL_COLUMNS,
-    LENGTHS,
-    TrainConfig,
-    TrainSweep,
-    canonical,
-    first_met,
-    label,
-)
-from raybs.paths import path, state_keys
+from raybs.config.keys import path, state_keys
+from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met
+from raybs.config.trial import LENGTHS, TrainConfig, canonical, label
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Place, Store, as_store
 

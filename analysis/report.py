@@ -16,8 +16,7 @@ from analysis.findings import Verdict, judge
 from analysis.rerun import sweep_command
 from analysis.sentences import command
 from analysis.show import tally
-from raybs.draws import GradientSweep
-from raybs.records import Sweep
+from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.store import Store
 
 

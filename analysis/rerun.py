@@ -8,10 +8,9 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raybs.catalog import sweep_names
 from raybs.config import TrainConfig, TrainSweep
-from raybs.draws import GradientSweep
-from raybs.records import Sweep
+from raybs.config.catalog import sweep_names
+from raybs.config.gradient_sweep import GradientSweep, Sweep
 
 FROZEN = "_frozen"
 """Ends the name of a gradient sweep with weights that stand still."""

@@ -22,7 +22,7 @@ from analysis.embed import HEADINGS
 from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
 from analysis.wording import MARGIN, to_markdown, words
-from raybs.draws import GradientSweep
+from raybs.config.gradient_sweep import GradientSweep
 from raybs.store import Store
 
 MAX_PRINTED = 40

@@ -45,9 +45,9 @@ def main(rounds: int, quick: bool) -> None:
 def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     """Return what takes a draw, ours and by autograd, of every batch size."""
     from benchmarks.contenders import autograd_draws, raybs_draws
-    from raybs.catalog import find_sweep
+    from raybs.config.catalog import find_sweep
+    from raybs.config.gradient_sweep import cells
     from raybs.data import describe, load_arrays, to_device
-    from raybs.draws import cells
     from raybs.gradients import References
     from raybs.model import init_state
 

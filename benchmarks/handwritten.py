@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from benchmarks.contenders import write_idx
-from raybs.catalog import find_sweep
-from raybs.config import truncated
+from raybs.config.catalog import find_sweep
+from raybs.config.sweep import truncated
 from raybs.data import load_arrays
 
 

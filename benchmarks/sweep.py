@@ -25,8 +25,8 @@ import pandas as pd
 from benchmarks.report import finish, machine, markdown, spread
 from benchmarks.schedule import TRAINING_SWEEPS, makespan
 from raybs.asked import find
-from raybs.catalog import find_sweep
 from raybs.config import TrainConfig
+from raybs.config.catalog import find_sweep
 from raybs.cost import Speed
 from raybs.data import load_arrays
 from raybs.plan import make_plan

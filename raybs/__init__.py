@@ -1,14 +1,13 @@
 """Sweeps over batch sizes: real training runs on a laptop or a Ray cluster."""
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raybs.config import Phase, TrainConfig, TrainSweep
-    from raybs.draws import GradientSweep
-    from raybs.grid import grid
+    from raybs.config.gradient_sweep import GradientSweep
+    from raybs.config.grid import grid
+    from raybs.config.sweep import TrainSweep
+    from raybs.config.trial import Phase, TrainConfig
     from raybs.launch import Resources
     from raybs.runner import run
 
@@ -24,26 +23,14 @@ __all__ = [
 
 # Imported once they are used: a command answers Ctrl-C before it imports much.
 _MODULES = {
-    "GradientSweep": "raybs.draws",
+    "GradientSweep": "raybs.config.gradient_sweep",
     "Phase": "raybs.config",
     "Resources": "raybs.launch",
     "TrainConfig": "raybs.config",
     "TrainSweep": "raybs.config",
-    "grid": "raybs.grid",
+    "grid": "raybs.config.grid",
     "run": "raybs.runner",
 }
-
-
-class _Package(ModuleType):
-    """`raybs.grid` is the function, though Python binds the module of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "grid" and isinstance(value, ModuleType):
-            value = value.grid
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

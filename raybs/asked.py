@@ -5,23 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from raybs.catalog import find_sweep, sweep_names
-from raybs.checks import count
 from raybs.chunks import Wanted, make_chunks, merge
-from raybs.config import (
-    GOAL_COLUMNS,
-    TrainConfig,
-    TrainSweep,
-    label,
-    truncated,
-    with_seeds,
-)
+from raybs.config.catalog import find_sweep, sweep_names
+from raybs.config.gradient_sweep import GradientSweep, Sweep, cells, check_samples
+from raybs.config.keys import TRAINER_VERSION, resolved, state_keys
+from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, truncated, with_seeds
+from raybs.config.trial import TrainConfig, label
+from raybs.config.validation import count
 from raybs.cost import Speed
 from raybs.data import describe
-from raybs.draws import GradientSweep, cells, check_samples
-from raybs.paths import TRAINER_VERSION, resolved, state_keys
 from raybs.plan import Plan, Request, make_plan, requests, with_stops
-from raybs.records import Sweep, as_resolved, record_from_json
+from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")

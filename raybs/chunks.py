@@ -6,9 +6,9 @@ No Ray and no torch: chunks are a function of what is wanted and of what is stor
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from raybs.config.gradient_sweep import Cell, Pair
 from raybs.cost import Speed, draw_seconds, gradient_bytes
 from raybs.data import DatasetInfo
-from raybs.draws import Cell, Pair
 from raybs.fold import stored_pairs
 from raybs.schemas import CHUNK_BYTES, DRAW_BYTES
 from raybs.store import Store

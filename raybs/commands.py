@@ -11,9 +11,9 @@ import click
 
 from raybs import interrupts
 from raybs.asked import Asked, find_replaced
-from raybs.checks import count
+from raybs.config.grid import MAX_TRIALS
+from raybs.config.validation import count
 from raybs.display import duration, size
-from raybs.grid import MAX_TRIALS
 from raybs.launch import (
     DEVICES,
     MAX_THREADS,

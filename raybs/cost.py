@@ -11,11 +11,11 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from raybs.checks import to_line
-from raybs.config import TrainConfig
+from raybs.config.gradient_sweep import Cell
+from raybs.config.keys import Epoch, is_deferred, is_plain, num_steps
+from raybs.config.trial import TrainConfig
+from raybs.config.validation import to_line
 from raybs.data import DatasetInfo
-from raybs.draws import Cell
-from raybs.paths import Epoch, is_deferred, is_plain, num_steps
 from raybs.processor import has_bfloat16
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10

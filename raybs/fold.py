@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raybs.draws import Pair
+from raybs.config.gradient_sweep import Pair
 from raybs.schemas import CHUNK_SCHEMA
 
 PER_DRAW = [

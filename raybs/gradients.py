@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybs.config import Phase, TrainConfig
+from raybs.config.gradient_sweep import Cell, Pair
+from raybs.config.trial import Phase, TrainConfig
 from raybs.data import Dataset
-from raybs.draws import Cell, Pair
 from raybs.model import State, backward, forward, generator, loss_gradient
 from raybs.step import Step, make_step, samples_per_call
 from raybs.train import select, take_steps

@@ -5,10 +5,12 @@ from typing import Any
 import click
 
 from raybs.asked import Asked, Changes, ask
-from raybs.catalog import check_own_name
 from raybs.commands import run_command, said_politely, with_options
-from raybs.config import INITS, OPTIMIZERS, PRECISIONS, UNTIL
-from raybs.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
+from raybs.config.catalog import check_own_name
+from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
+from raybs.config.schedules import SCHEDULES
+from raybs.config.sweep import UNTIL
+from raybs.config.trial import INITS, OPTIMIZERS, PRECISIONS
 from raybs.numbers import Number, WholeNumber
 from raybs.options import (
     parse_list,
@@ -17,7 +19,6 @@ from raybs.options import (
     parse_until,
     parse_widths,
 )
-from raybs.schedules import SCHEDULES
 from raybs.sources import TORCHVISION
 
 EXAMPLES = """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from raybs.checks import any_of, is_integer, is_number, raise_all
+from raybs.config.validation import any_of, is_integer, is_number, raise_all
 from raybs.cost import Speed
 from raybs.plan import Frontier, Plan
 from raybs.store import PATIENCE

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybs.config import TrainConfig
+from raybs.config.trial import TrainConfig
 
 INIT_STREAM = 0
 ORDER_STREAM = 1

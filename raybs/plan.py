@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 
 from raybs.chunks import Chunk
-from raybs.config import Phase, TrainConfig, TrainSweep, first_met, label
+from raybs.config.keys import path, resolved, state_keys
+from raybs.config.sweep import TrainSweep, first_met
+from raybs.config.trial import Phase, TrainConfig, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.data import DatasetInfo
-from raybs.paths import path, resolved, state_keys
 from raybs.records import from_json
 from raybs.schemas import ROW_BYTES
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch.optim import adam
 
-from raybs.config import Phase, TrainConfig
+from raybs.config.trial import Phase, TrainConfig
 from raybs.cost import Speed
 from raybs.data import Dataset
 from raybs.measure import evaluate

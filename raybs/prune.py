@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raybs.catalog import find_sweep, sweep_names
-from raybs.config import GOAL_COLUMNS, TrainConfig, TrainSweep, first_met, with_seeds
+from raybs.config.catalog import find_sweep, sweep_names
+from raybs.config.keys import resolved, state_keys
+from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
+from raybs.config.trial import TrainConfig
 from raybs.data import describe
-from raybs.paths import resolved, state_keys
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from raybs.checks import is_integer, to_line
-from raybs.config import Phase, TrainConfig, TrainSweep
-from raybs.draws import GradientSweep
-from raybs.paths import resolved
-
-Sweep = TrainSweep | GradientSweep
+from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.keys import resolved
+from raybs.config.sweep import TrainSweep
+from raybs.config.trial import Phase, TrainConfig
+from raybs.config.validation import is_integer, to_line
 
 MAX_EPOCHS = 100_000_000
 """Of all trials of a recorded sweep: each takes a microsecond to be named."""
+
 
 MAX_DRAWS = 10_000_000
 """Of all its cells: readers list them."""

@@ -25,18 +25,17 @@ from raybs.asked import (
     plan_for,
     write_sweeps,
 )
-from raybs.catalog import check_own_name
-from raybs.config import TrainSweep
+from raybs.config.catalog import check_own_name
+from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.keys import is_deferred, path
+from raybs.config.sweep import TrainSweep
 from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.data import Arrays, load_arrays
 from raybs.display import Display, size
-from raybs.draws import GradientSweep
 from raybs.fold import fold
 from raybs.launch import Resources
-from raybs.paths import is_deferred, path
 from raybs.plan import Plan
 from raybs.processor import processor
-from raybs.records import Sweep
 from raybs.store import Place, Store, open_store
 
 if TYPE_CHECKING:

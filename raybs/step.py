@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raybs.config import TrainConfig
+from raybs.config.keys import is_deferred, is_plain
+from raybs.config.trial import TrainConfig
 from raybs.model import (
     State,
     backward,
@@ -22,7 +23,6 @@ from raybs.model import (
     moment_names,
     relu_backward,
 )
-from raybs.paths import is_deferred, is_plain
 
 DEFERRED_SAMPLES = 64
 """For so many samples deferred updates wait: best of 16 to 256."""

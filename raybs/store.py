@@ -40,7 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raybs.checks import any_of
+from raybs.config.validation import any_of
 from raybs.records import sealed, unsealed
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.tables import BROKEN, read_table

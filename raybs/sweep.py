@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from raybs.asked import Asked, Changes, find
-from raybs.catalog import find_sweep, sweep_names
-from raybs.checks import count
 from raybs.commands import refuse_together, run_command, said_politely, with_options
-from raybs.config import PRECISIONS
+from raybs.config.catalog import find_sweep, sweep_names
+from raybs.config.gradient_sweep import GradientSweep
+from raybs.config.trial import PRECISIONS
+from raybs.config.validation import count
 from raybs.display import size
-from raybs.draws import GradientSweep
 from raybs.grid_command import ListOf, grid_command
 from raybs.numbers import WholeNumber
 from raybs.options import parse_crossed, parse_names, parse_seeds

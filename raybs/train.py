@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raybs.config import TrainConfig
+from raybs.config.keys import Epoch, num_steps, path
+from raybs.config.trial import TrainConfig
 from raybs.data import Dataset
 from raybs.measure import measure
 from raybs.model import (
@@ -18,7 +19,6 @@ from raybs.model import (
     generator,
     init_state,
 )
-from raybs.paths import Epoch, num_steps, path
 from raybs.step import Step, make_step, samples_per_call
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from raybs.config import TrainConfig, is_met
+from raybs.config.sweep import is_met
+from raybs.config.trial import TrainConfig
 from raybs.data import Dataset
 from raybs.launch import Report
 from raybs.model import State, moment_names

@@ -7,7 +7,7 @@ Cost:    30 epochs and 30,000 draws: 72 minutes on two cores; five with --draws 
 """
 
 from raybs.config import Phase, TrainConfig
-from raybs.draws import GradientSweep
+from raybs.config.gradient_sweep import GradientSweep
 
 
 def _after(epochs: int) -> TrainConfig:

@@ -7,7 +7,7 @@ Cost:    70 epochs a seed after sharing; 18 minutes for three as the plan estima
 """
 
 from raybs.config import Phase, TrainConfig, TrainSweep
-from raybs.schedules import decay_rate, grow_batch
+from raybs.config.schedules import decay_rate, grow_batch
 
 start = Phase(batch_size=64, learning_rate=0.1, epochs=30)
 

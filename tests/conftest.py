@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import raybs
-from raybs.catalog import find_sweep
 from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.config.catalog import find_sweep
+from raybs.config.keys import TRAINER_VERSION
 from raybs.data import Arrays, Dataset, describe, load_arrays, to_device
-from raybs.paths import TRAINER_VERSION
 from raybs.plan import Plan, make_plan, requests
 from raybs.store import Store, open_store
 

@@ -20,7 +20,7 @@ from analysis.frames import only
 from analysis.landscape import landscape
 from analysis.wording import paired, words
 from raybs import grid
-from raybs.paths import num_steps, path, resolved, state_keys
+from raybs.config.keys import num_steps, path, resolved, state_keys
 
 SIZES, RATES = [16, 64, 256, 1024], [0.01, 0.03, 0.1, 0.3]
 NUM_SAMPLES = 6400

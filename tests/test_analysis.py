@@ -17,9 +17,10 @@ from analysis.figures import figures
 from analysis.intervals import REAL, summarize
 from analysis.show import draw_sweeps
 from analysis.theme import color_of, save
-from raybs.catalog import find_sweep
-from raybs.config import TrainSweep, label, with_seeds
-from raybs.paths import state_keys
+from raybs.config.catalog import find_sweep
+from raybs.config.keys import state_keys
+from raybs.config.sweep import TrainSweep, with_seeds
+from raybs.config.trial import label
 
 
 @pytest.fixture

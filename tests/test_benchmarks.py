@@ -9,9 +9,9 @@ from benchmarks import contenders, report, step
 from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
 from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.asked import find
-from raybs.catalog import find_sweep
+from raybs.config.catalog import find_sweep
+from raybs.config.gradient_sweep import cells
 from raybs.cost import USUAL
-from raybs.draws import cells
 from raybs.gradients import References
 from raybs.model import init_state
 from raybs.plan import make_plan

@@ -10,7 +10,7 @@ from waits import Patience
 from analysis.claims import article
 from analysis.report import render, write_report
 from raybs.config import TrainSweep
-from raybs.paths import state_keys
+from raybs.config.keys import state_keys
 from raybs.store import open_store
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from analysis.claims import Claim, Contrast, article, load_claims, printed_numbers
-from raybs.catalog import find_sweep
-from raybs.config import TrainSweep, label
-from raybs.draws import GradientSweep
+from raybs.config.catalog import find_sweep
+from raybs.config.gradient_sweep import GradientSweep
+from raybs.config.sweep import TrainSweep
+from raybs.config.trial import label
 
 SHARED = {"sentence": "It is so.", "sweep": "mine"}
 

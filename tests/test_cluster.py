@@ -102,7 +102,7 @@ PLACEMENT = """
     from raybs.launch import Resources
     from raybs.plan import make_plan, requests
     from raybs.data import describe, load_arrays
-    from raybs.catalog import find_sweep
+    from raybs.config.catalog import find_sweep
     from raybs.store import open_store
 
     seen = []

@@ -18,7 +18,7 @@ from analysis.findings import judge
 from analysis.rerun import cell_command, trial_command
 from analysis.sentences import sentence
 from raybs import GradientSweep, TrainSweep, asked, doctor, grid_command, run, sweep
-from raybs.paths import state_keys
+from raybs.config.keys import state_keys
 from raybs.records import record_from_json
 from raybs.store import open_store
 

@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybs.config import (
-    Phase,
-    TrainConfig,
-    TrainSweep,
-    canonical,
-    label,
-    truncated,
-    with_seeds,
-)
-from raybs.paths import path, state_keys
+from raybs.config.keys import path, state_keys
+from raybs.config.sweep import TrainSweep, truncated, with_seeds
+from raybs.config.trial import Phase, TrainConfig, canonical, label
 from raybs.records import from_json, sweep_from_json
 
 phases = st.builds(
@@ -53,7 +46,7 @@ def test_epochs_of_deferred_updates_have_names_of_their_own(monkeypatch):
     keys = state_keys(config, "data")
     momentum = replace(config, momentum=0.9)
     with_momentum = state_keys(momentum, "data")
-    monkeypatch.setattr("raybs.paths.DEFERRED_BATCH_SIZE", 0)
+    monkeypatch.setattr("raybs.config.keys.DEFERRED_BATCH_SIZE", 0)
     before = state_keys(config, "data")
     assert before[:2] == keys[:2]  # of before there was deferring, and valid
     assert before[2] != keys[2]

@@ -20,10 +20,10 @@ from analysis.show import print_findings
 from analysis.statistics import fit_powers, summarize_entries
 from analysis.tables import findings_table, to_markdown
 from analysis.wording import MARGIN
-from raybs.catalog import find_sweep
 from raybs.config import TrainSweep
+from raybs.config.catalog import find_sweep
+from raybs.config.gradient_sweep import GradientSweep
 from raybs.doctor import main as doctor
-from raybs.draws import GradientSweep
 from raybs.grid_command import grid_command
 from raybs.sweep import main
 

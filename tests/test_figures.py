@@ -19,7 +19,7 @@ from analysis.draws import NORMS, Draws, bin_entries, bin_norms
 from analysis.figures import draw_figures, figures
 from analysis.intervals import summarize
 from raybs.config import Phase, TrainConfig
-from raybs.draws import GradientSweep
+from raybs.config.gradient_sweep import GradientSweep
 
 LEGENDS = {
     "curves": "label",

@@ -17,7 +17,7 @@ from analysis.sentences import describe
 from analysis.statistics import fit_powers
 from benchmarks.verdicts import above, alike, cases, claim, rates
 from raybs.config import Phase, TrainConfig
-from raybs.draws import GradientSweep
+from raybs.config.gradient_sweep import GradientSweep
 
 ACCURACY = "final_test_accuracy"
 

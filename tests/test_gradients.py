@@ -9,7 +9,7 @@ import torch
 from conftest import gamma
 
 from raybs.config import Phase, TrainConfig
-from raybs.draws import Cell, GradientSweep, cells
+from raybs.config.gradient_sweep import Cell, GradientSweep, cells
 from raybs.gradients import References, Sums, draw, sample_order, sample_set
 from raybs.model import init_state
 from raybs.step import make_step, samples_per_call

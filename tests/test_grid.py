@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 import analysis
 from raybs import Phase, Resources, TrainConfig, grid, run
-from raybs.config import LENGTHS, canonical
-from raybs.grid import scaled_rate
-from raybs.paths import num_steps, path, resolved
-from raybs.schedules import constant, cosine, decay_rate, grow_batch, split, warm_up
+from raybs.config.grid import scaled_rate
+from raybs.config.keys import num_steps, path, resolved
+from raybs.config.schedules import (
+    constant,
+    cosine,
+    decay_rate,
+    grow_batch,
+    split,
+    warm_up,
+)
+from raybs.config.trial import LENGTHS, canonical
 
 
 def points(sweep):

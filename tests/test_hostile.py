@@ -32,11 +32,11 @@ from analysis import theme
 from analysis.__main__ import main
 from raybs import sources
 from raybs.config import Phase, TrainConfig, TrainSweep
+from raybs.config.gradient_sweep import GradientSweep, cells
+from raybs.config.keys import state_keys
 from raybs.data import describe, load_arrays
-from raybs.draws import GradientSweep, cells
 from raybs.fold import PER_DRAW
 from raybs.grid_command import grid_command
-from raybs.paths import state_keys
 from raybs.prune import find_prunable
 from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.store import ENDINGS, _digest, open_store

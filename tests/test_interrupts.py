@@ -257,7 +257,7 @@ def test_what_raybs_offers_is_imported_once_it_is_used():
             *(sys.executable, "-c"),
             "import sys, raybs.interrupts, analysis; before = {*sys.modules};"
             "print({'click', 'numpy', 'pandas', 'pyarrow', 'raybs.config'} & before);"
-            "import raybs.grid; from raybs import *; from analysis import *;"
+            "import raybs.config.grid; from raybs import *; from analysis import *;"
             "print(grid.__name__, run.__name__, raybs.grid is grid, words.__name__)",
         ],
         capture_output=True,

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.schedule import TRAINING_SWEEPS
-from raybs.catalog import find_sweep
-from raybs.config import Phase, TrainConfig, TrainSweep, canonical, with_seeds
+from raybs.config.catalog import find_sweep
+from raybs.config.sweep import TrainSweep, with_seeds
+from raybs.config.trial import Phase, TrainConfig, canonical
 from raybs.cost import state_bytes
 from raybs.data import DatasetInfo, describe
 from raybs.plan import (

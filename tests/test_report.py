@@ -24,10 +24,10 @@ from analysis.report import assemble, render, write_report
 from analysis.rerun import sweep_command
 from analysis.tables import numbers_table
 from analysis.theme import PICKED
-from raybs.config import TrainSweep, with_seeds
-from raybs.draws import GradientSweep, cells
+from raybs.config.gradient_sweep import GradientSweep, cells
+from raybs.config.keys import state_keys
+from raybs.config.sweep import TrainSweep, with_seeds
 from raybs.fold import PER_DRAW
-from raybs.paths import state_keys
 
 TITLES = [
     "Effect of batch size",

@@ -19,7 +19,7 @@ from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
 from raybs import cost, runner
-from raybs.catalog import find_sweep
+from raybs.config.catalog import find_sweep
 from raybs.cost import Speed, speed_from_json
 from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from raybs.config import Phase
+from raybs.config.keys import path, resolved
 from raybs.model import ORDER_STREAM, forward, generator, init_state
-from raybs.paths import path, resolved
 from raybs.train import select, train
 
 

@@ -8,9 +8,9 @@ from conftest import numbers
 import analysis
 from raybs import GradientSweep, Phase, TrainConfig, TrainSweep, grid, run
 from raybs.asked import Changes, ask, plan_for
+from raybs.config.keys import state_keys
 from raybs.cost import USUAL
 from raybs.launch import Resources
-from raybs.paths import state_keys
 from raybs.runner import carry_out
 from raybs.store import open_store
 
@@ -178,7 +178,7 @@ def test_equal_steps_are_equal_in_the_frames(tmp_path, monkeypatch, subset):
 def test_steps_that_are_whole_epochs_are_the_epochs_path(subset):
     config = TrainConfig(phases=(Phase(batch_size=64, learning_rate=0.1, epochs=5),))
     steps = TrainConfig(phases=(Phase(batch_size=64, learning_rate=0.1, steps=20),))
-    from raybs.paths import resolved
+    from raybs.config.keys import resolved
 
     assert state_keys(resolved(steps, 230), "f") == state_keys(config, "f")
     less = replace(steps, phases=(replace(steps.phases[0], steps=19),))

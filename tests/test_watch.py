@@ -9,7 +9,7 @@ from conftest import record, row
 from analysis import watch
 from analysis.__main__ import main
 from raybs.config import TrainSweep
-from raybs.paths import state_keys
+from raybs.config.keys import state_keys
 
 
 @pytest.fixture

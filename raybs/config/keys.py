@@ -10,11 +10,12 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from raybs.config import Phase, TrainConfig, changed_fields
+from raybs.config.trial import Phase, TrainConfig, changed_fields
 
 TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
 key."""
+
 
 DEFERRED_BATCH_SIZE = 8
 """Updates of plain SGD at batch sizes up to this wait for several steps: measured

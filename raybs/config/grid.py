@@ -6,23 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias, TypeVar
 
-from raybs import schedules
-from raybs.checks import any_of, is_integer, is_number, plain
-from raybs.config import (
-    LENGTHS,
-    Phase,
-    TrainConfig,
-    TrainSweep,
-    canonical,
-    with_seeds,
-)
-from raybs.schedules import SCHEDULES, Schedule
+from raybs.config import schedules
+from raybs.config.schedules import SCHEDULES, Schedule
+from raybs.config.sweep import TrainSweep, with_seeds
+from raybs.config.trial import LENGTHS, Phase, TrainConfig, canonical
+from raybs.config.validation import any_of, is_integer, is_number, plain
 
 MAX_TRIALS = 100_000
 """More are likely a mistake: they must be confirmed."""
 
+
 TIMED_EPOCHS = 1000
 """Of a trial that ends after so many seconds, unless something else is asked for."""
+
 
 RULES: dict[str, Callable[[float], float]] = {
     "fixed": lambda times: 1.0,
@@ -31,9 +27,13 @@ RULES: dict[str, Callable[[float], float]] = {
 }
 """How the learning rate grows when the batch grows so many times."""
 
+
 T = TypeVar("T")
+
+
 Values: TypeAlias = T | Sequence[T] | Callable[[Mapping[str, Any]], T]
 """One value, several, or a function of the point's other values."""
+
 
 Point = Mapping[str, Any]
 
@@ -96,9 +96,9 @@ def grid(
     `learning_rate` is that at `base_batch_size`; others follow `learning_rate_rule`
     (fixed, linear, sqrt: `scaled_rate`). `schedule` is constant, decay_rate,
     grow_batch, cosine, or a function from the trial's one phase to its phases
-    (`raybs.schedules`); `warm_up` counts epochs within it. `momentum` and `nesterov`
-    go to sgd alone. `hidden` is one list of widths, or a list of such. `seeds` is how
-    many (3: 0, 1, 2), or which ones.
+    (`raybs.config.schedules`); `warm_up` counts epochs within it. `momentum` and
+    `nesterov` go to sgd alone. `hidden` is one list of widths, or a list of such.
+    `seeds` is how many (3: 0, 1, 2), or which ones.
 
     Raises:
         ValueError: A value is missing, empty, unknown or invalid; or there are more
@@ -145,6 +145,7 @@ def grid(
 
 _NEEDED = ("batch_size", "learning_rate", *LENGTHS)
 """Of which some must be given: they have no default."""
+
 
 _FIELDS = (
     *_NEEDED,

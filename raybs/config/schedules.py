@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from raybs.checks import count
-from raybs.config import LENGTHS, Phase
+from raybs.config.trial import LENGTHS, Phase
+from raybs.config.validation import count
 
 Schedule = Callable[[Phase], tuple[Phase, ...]]
 

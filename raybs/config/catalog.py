@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from raybs.checks import to_line
-from raybs.config import TrainSweep
-from raybs.draws import GradientSweep
-from raybs.records import Sweep
+from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.sweep import TrainSweep
+from raybs.config.validation import to_line
 
 
 def sweep_names() -> list[str]:

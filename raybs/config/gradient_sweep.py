@@ -12,7 +12,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raybs.checks import (
+from raybs.config.keys import TRAINER_VERSION, hash_of, state_keys
+from raybs.config.sweep import TrainSweep
+from raybs.config.trial import MAX_EPOCHS, TrainConfig, canonical
+from raybs.config.validation import (
     any_of,
     is_integer,
     is_line,
@@ -21,14 +24,16 @@ from raybs.checks import (
     raise_all,
     to_tuples,
 )
-from raybs.config import MAX_EPOCHS, TrainConfig, TrainSweep, canonical
-from raybs.paths import TRAINER_VERSION, hash_of, state_keys
 
 DRAWS_VERSION = 1
 """Raised whenever the same draw gives other numbers; it is part of every cell's key."""
 
+
 REDUCTIONS = ("mean", "sum")
+
+
 MAX_DRAWS = 1_000_000
+
 
 Pair = tuple[int, int]
 """A draw within a cell: the numbers of its sample set and of its order."""
@@ -227,3 +232,6 @@ def check_samples(sweep: GradientSweep, num_samples: Mapping[str, int]) -> None:
                 f"regime '{regime}': num_samples={sweep.num_samples} exceeds the "
                 f"{most} training samples; use 1 to {most}."
             )
+
+
+Sweep = TrainSweep | GradientSweep
