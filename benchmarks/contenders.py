@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Subset
 
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import Cell
-from raybs.data import Arrays, Dataset
+from raybs.datasets.dataset import Arrays
+from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw, sample_order
 from raybs.model import init_state
 from raybs.step import make_step, samples_per_call

@@ -47,7 +47,8 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     from benchmarks.contenders import autograd_draws, raybs_draws
     from raybs.config.catalog import find_sweep
     from raybs.config.gradient_sweep import cells
-    from raybs.data import describe, load_arrays, to_device
+    from raybs.datasets.dataset import describe, load_arrays
+    from raybs.datasets.tensors import to_device
     from raybs.gradients import References
     from raybs.model import init_state
 

@@ -21,7 +21,7 @@ from torchvision import datasets, transforms
 from benchmarks.contenders import write_idx
 from raybs.config.catalog import find_sweep
 from raybs.config.sweep import truncated
-from raybs.data import load_arrays
+from raybs.datasets.dataset import load_arrays
 
 
 def make_model() -> nn.Sequential:

@@ -22,7 +22,7 @@ from benchmarks.report import RESULTS, finish, machine, markdown
 from benchmarks.sweep import reports, write_tiny
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import TRAINER_VERSION
-from raybs.data import describe
+from raybs.datasets.dataset import describe
 from raybs.plan import STRETCH_SECONDS, Request, make_plan, requests
 from raybs.store import open_store
 

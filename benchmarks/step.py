@@ -77,7 +77,8 @@ def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Conte
     import torch
 
     from benchmarks import contenders as made
-    from raybs.data import load_arrays, to_device
+    from raybs.datasets.dataset import load_arrays
+    from raybs.datasets.tensors import to_device
 
     arrays = load_arrays("mnist")
     data = to_device(arrays, "cpu")

@@ -28,7 +28,7 @@ from raybs.asked import find
 from raybs.config import TrainConfig
 from raybs.config.catalog import find_sweep
 from raybs.cost import Speed
-from raybs.data import load_arrays
+from raybs.datasets.dataset import load_arrays
 from raybs.plan import make_plan
 from raybs.store import open_store
 

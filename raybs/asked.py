@@ -13,7 +13,7 @@ from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, truncated, with_seeds
 from raybs.config.trial import TrainConfig, label
 from raybs.config.validation import count
 from raybs.cost import Speed
-from raybs.data import describe
+from raybs.datasets.dataset import describe
 from raybs.plan import Plan, Request, make_plan, requests, with_stops
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store

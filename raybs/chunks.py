@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.cost import Speed, draw_seconds, gradient_bytes
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.fold import stored_pairs
 from raybs.schemas import CHUNK_BYTES, DRAW_BYTES
 from raybs.store import Store

@@ -24,7 +24,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from raybs.cost import Speed
-from raybs.data import Arrays, Dataset, to_device
+from raybs.datasets.dataset import Arrays
+from raybs.datasets.tensors import Dataset, to_device
 from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
 from raybs.nodes import check_nodes
 from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json

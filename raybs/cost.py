@@ -15,7 +15,7 @@ from raybs.config.gradient_sweep import Cell
 from raybs.config.keys import Epoch, is_deferred, is_plain, num_steps
 from raybs.config.trial import TrainConfig
 from raybs.config.validation import to_line
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.processor import has_bfloat16
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10

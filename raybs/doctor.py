@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from raybs.commands import said_politely
-from raybs.data import Arrays, load_arrays
+from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import size
 from raybs.health import CHECKS, Cluster, Node, faults
 from raybs.launch import Resources, find_address

@@ -8,7 +8,7 @@ import torch
 
 from raybs.chunks import Chunk
 from raybs.config.gradient_sweep import Cell, is_independent
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw
 from raybs.histogram import NUM_BINS, count_bins
 from raybs.launch import Drawn

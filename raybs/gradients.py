@@ -28,7 +28,7 @@ from torch import Tensor
 
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.config.trial import Phase, TrainConfig
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.model import State, backward, forward, generator, loss_gradient
 from raybs.step import Step, make_step, samples_per_call
 from raybs.train import select, take_steps

@@ -11,6 +11,7 @@ from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
 from raybs.config.schedules import SCHEDULES
 from raybs.config.sweep import UNTIL
 from raybs.config.trial import INITS, OPTIMIZERS, PRECISIONS
+from raybs.datasets.download import TORCHVISION
 from raybs.numbers import Number, WholeNumber
 from raybs.options import (
     parse_list,
@@ -19,7 +20,6 @@ from raybs.options import (
     parse_until,
     parse_widths,
 )
-from raybs.sources import TORCHVISION
 
 EXAMPLES = """
 \b

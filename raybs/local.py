@@ -7,7 +7,8 @@ from functools import partial
 
 import torch
 
-from raybs.data import Arrays, Dataset, to_device
+from raybs.datasets.dataset import Arrays
+from raybs.datasets.tensors import Dataset, to_device
 from raybs.draw_worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.model import State, forward
 
 CHUNK = 4096

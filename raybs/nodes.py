@@ -14,10 +14,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybs.data import Arrays
+from raybs.datasets.dataset import Arrays
+from raybs.datasets.sources import fingerprint_of
 from raybs.health import CHECKS, Cluster, Node, faults, forget, is_seen, look, show
 from raybs.session import last_line
-from raybs.sources import fingerprint_of
 from raybs.store import Store
 
 ANSWER_SECONDS = 90.0

@@ -19,7 +19,7 @@ from raybs.config.keys import path, resolved, state_keys
 from raybs.config.sweep import TrainSweep, first_met
 from raybs.config.trial import Phase, TrainConfig, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.records import from_json
 from raybs.schemas import ROW_BYTES
 

@@ -8,7 +8,7 @@ from torch.optim import adam
 
 from raybs.config.trial import Phase, TrainConfig
 from raybs.cost import Speed
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.measure import evaluate
 from raybs.model import State, init_state
 from raybs.processor import processor

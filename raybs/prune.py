@@ -8,7 +8,7 @@ from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.keys import resolved, state_keys
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
 from raybs.config.trial import TrainConfig
-from raybs.data import describe
+from raybs.datasets.dataset import describe
 from raybs.records import as_resolved, record_from_json
 from raybs.store import Store
 

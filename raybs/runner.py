@@ -30,7 +30,7 @@ from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import is_deferred, path
 from raybs.config.sweep import TrainSweep
 from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
-from raybs.data import Arrays, load_arrays
+from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import Display, size
 from raybs.fold import fold
 from raybs.launch import Resources

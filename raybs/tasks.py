@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from raybs.chunks import Chunk
-from raybs.data import Arrays
+from raybs.datasets.dataset import Arrays
 from raybs.launch import Drawn, Event, OnEvent, Resources
 from raybs.plan import Plan
 from raybs.session import Waiting, last_line
@@ -47,7 +47,7 @@ def take_chunk(
 def _take(
     chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
 ) -> tuple[Drawn, list[str]]:
-    from raybs.data import to_device
+    from raybs.datasets.tensors import to_device
     from raybs.draw_worker import DrawWorker
 
     name = (uri, chunk.cell.config.dataset)

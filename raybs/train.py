@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raybs.config.keys import Epoch, num_steps, path
 from raybs.config.trial import TrainConfig
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.measure import measure
 from raybs.model import (
     ORDER_STREAM,

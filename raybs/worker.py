@@ -11,7 +11,7 @@ import torch
 
 from raybs.config.sweep import is_met
 from raybs.config.trial import TrainConfig
-from raybs.data import Dataset
+from raybs.datasets.tensors import Dataset
 from raybs.launch import Report
 from raybs.model import State, moment_names
 from raybs.plan import Stretch

@@ -14,7 +14,8 @@ import raybs
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.catalog import find_sweep
 from raybs.config.keys import TRAINER_VERSION
-from raybs.data import Arrays, Dataset, describe, load_arrays, to_device
+from raybs.datasets.dataset import Arrays, describe, load_arrays
+from raybs.datasets.tensors import Dataset, to_device
 from raybs.plan import Plan, make_plan, requests
 from raybs.store import Store, open_store
 

@@ -101,7 +101,7 @@ PLACEMENT = """
     from raybs import cluster
     from raybs.launch import Resources
     from raybs.plan import make_plan, requests
-    from raybs.data import describe, load_arrays
+    from raybs.datasets.dataset import describe, load_arrays
     from raybs.config.catalog import find_sweep
     from raybs.store import open_store
 

@@ -7,7 +7,7 @@ from raybs import probe
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import Epoch
 from raybs.cost import Speed, epoch_seconds, measuring_seconds, speed_from_json
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.plan import Frontier, make_plan, requests
 
 SPEED = Speed(

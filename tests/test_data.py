@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raybs.data import describe, load_arrays, to_device
+from raybs.datasets.dataset import describe, load_arrays
+from raybs.datasets.tensors import to_device
 
 IDX_MD5 = {
     "x_train": "6bbc9ace898e44ae57da46a324031adb",

@@ -7,7 +7,7 @@ from rich.console import Console
 from raybs.chunks import Chunk
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.display import Display, duration, size
 from raybs.launch import Drawn, Event
 from raybs.plan import make_plan, requests

@@ -14,7 +14,7 @@ from raybs.chunks import Wanted, make_chunks
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep, cells, check_samples
 from raybs.cost import USUAL, draw_seconds
-from raybs.data import DatasetInfo
+from raybs.datasets.dataset import DatasetInfo
 from raybs.fold import fold, stored_pairs
 from raybs.records import sweep_from_json
 from raybs.schemas import CHUNK_SCHEMA, DRAW_COLUMNS

@@ -30,11 +30,10 @@ from conftest import record, row
 import analysis
 from analysis import theme
 from analysis.__main__ import main
-from raybs import sources
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
-from raybs.data import describe, load_arrays
+from raybs.datasets.dataset import describe, load_arrays
 from raybs.fold import PER_DRAW
 from raybs.grid_command import grid_command
 from raybs.prune import find_prunable
@@ -600,7 +599,7 @@ MEMORY = 2**32
 
 @pytest.fixture
 def memory(monkeypatch):
-    monkeypatch.setattr(sources, "memory_bytes", lambda: MEMORY)
+    monkeypatch.setattr("raybs.datasets.archive.memory_bytes", lambda: MEMORY)
 
 
 def npy(array, **head):

@@ -12,7 +12,7 @@ from raybs.config.catalog import find_sweep
 from raybs.config.sweep import TrainSweep, with_seeds
 from raybs.config.trial import Phase, TrainConfig, canonical
 from raybs.cost import state_bytes
-from raybs.data import DatasetInfo, describe
+from raybs.datasets.dataset import DatasetInfo, describe
 from raybs.plan import (
     STRETCH_SECONDS,
     Frontier,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from raybs import sources
-from raybs.data import describe, load_arrays
-from raybs.sources import data_folder, fingerprint_of, read_idx, read_parts
+from raybs.datasets.dataset import describe, load_arrays
+from raybs.datasets.download import data_folder
+from raybs.datasets.idx import IDX_TYPES, read_idx
+from raybs.datasets.sources import fingerprint_of, read_parts
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -60,9 +61,9 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("code", sources.IDX_TYPES)
+@pytest.mark.parametrize("code", IDX_TYPES)
 def test_idx_files_of_every_type_are_read(tmp_path, code):
-    array = np.arange(24).reshape(2, 3, 4).astype(sources.IDX_TYPES[code])
+    array = np.arange(24).reshape(2, 3, 4).astype(IDX_TYPES[code])
     (tmp_path / "a.idx").write_bytes(idx(array, code))
     found = read_idx(tmp_path / "a.idx")
     np.testing.assert_array_equal(found, array)

@@ -37,7 +37,7 @@ RUN = """
     from raybs import asked, cluster, local
     from raybs.chunks import make_chunks
     from raybs.cost import USUAL
-    from raybs.data import load_arrays
+    from raybs.datasets.dataset import load_arrays
     from raybs.launch import Resources
     from raybs.store import open_store
 

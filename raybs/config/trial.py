@@ -87,7 +87,7 @@ class Phase:
 class TrainConfig:
     """Everything that determines a trial.
 
-    `dataset` is a name or a path (`raybs.data`). `momentum` and
+    `dataset` is a name or a path (`raybs.datasets.dataset`). `momentum` and
     `nesterov` belong to sgd. Adam and AdamW use torch's default betas and epsilon.
     `precision` is that of the matmuls of training, their inputs and results: with
     bfloat16 a gradient is rounded to it, and added to float32 weights. What is measured

@@ -1,0 +1,1 @@
+"""A dataset's name becomes arrays, then tensors on a device."""
