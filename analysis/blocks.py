@@ -7,12 +7,12 @@ import pandas as pd
 
 from analysis import tables
 from analysis.advice import advise
+from analysis.charts.figures import draw_figures, figures
+from analysis.charts.landscape import landscape
 from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, Draws
 from analysis.embed import Datasets, Figure, embed
-from analysis.figures import draw_figures, figures
 from analysis.frames import Frames
-from analysis.landscape import landscape
 from analysis.show import FITS, NORM, SPLIT, TAILS
 from analysis.wording import words
 

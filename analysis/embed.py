@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from analysis.theme import PICKED
+from analysis.charts.theme import PICKED
 
 DIGITS = 6
 """Significant, of data: more than any axis or tooltip shows."""

@@ -49,8 +49,8 @@ def draw_sweeps(
     Raises:
         ValueError: The results hold no such sweep.
     """
-    from analysis.figures import draw_figures
-    from analysis.figures import figures as training_figures
+    from analysis.charts.figures import draw_figures
+    from analysis.charts.figures import figures as training_figures
 
     sweeps = find_sweeps(store, names)
     check_any(store, sweeps)
@@ -112,7 +112,7 @@ def write(
     kinds: Sequence[str] = AT_END,
 ) -> None:
     """Write texts as Markdown, and charts as what else is in `kinds`; say so."""
-    from analysis.theme import save
+    from analysis.charts.theme import save
 
     texts = texts if "md" in kinds else {}
     charts = charts if set(kinds) - {"md"} else {}
@@ -192,7 +192,7 @@ def advise_on(
 
     `target` is a fraction, `margin` in percentage points. No text where there is none.
     """
-    from analysis.landscape import landscape
+    from analysis.charts.landscape import landscape
 
     texts: list[str] = []
     charts: dict[str, alt.TopLevelMixin] = {}

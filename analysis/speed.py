@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from analysis.theme import WIDTH
+from analysis.charts.theme import WIDTH
 
 COLORS = {
     "raybs": "#7b4fb5",

@@ -183,8 +183,8 @@ def chart(num: int, folder: Path) -> float:
     """Time tables and charts, without loading."""
     import analysis
     from analysis import frames, tables
-    from analysis.figures import figures
-    from analysis.theme import save
+    from analysis.charts.figures import figures
+    from analysis.charts.theme import save
 
     found = frames.only(analysis.load(str(folder)), "scale")
     start = time.perf_counter()

@@ -15,9 +15,9 @@ import analysis
 from analysis import advice
 from analysis.__main__ import advise_command
 from analysis.advice import POINT
-from analysis.figures import figures
+from analysis.charts.figures import figures
+from analysis.charts.landscape import landscape
 from analysis.frames import only
-from analysis.landscape import landscape
 from analysis.wording import paired, words
 from raybs import grid
 from raybs.config.keys import num_steps, path, resolved, state_keys

@@ -13,10 +13,10 @@ from conftest import COSINES, Subset, check_fields, record, row
 import analysis
 from analysis import frames, tables
 from analysis.__main__ import findings_command, main
-from analysis.figures import figures
+from analysis.charts.figures import figures
+from analysis.charts.theme import color_of, save
 from analysis.intervals import REAL, summarize
 from analysis.show import draw_sweeps
-from analysis.theme import color_of, save
 from raybs.config.catalog import find_sweep
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds

@@ -11,8 +11,8 @@ from conftest import Subset, fields_of
 
 import analysis
 from analysis.__main__ import main as analyze
+from analysis.charts.figures import draw_figures
 from analysis.draws import complete
-from analysis.figures import draw_figures
 from raybs.schemas import DRAW_COLUMNS
 from raybs.store import open_store
 from raybs.sweep import main
@@ -47,7 +47,7 @@ def undrawn(request, monkeypatch):
     """Rendering takes seconds: only where charts are looked for."""
     if "drawing" not in request.keywords:
         monkeypatch.setattr(
-            "analysis.theme.save", lambda chart, folder, name, kinds: None
+            "analysis.charts.theme.save", lambda chart, folder, name, kinds: None
         )
 
 

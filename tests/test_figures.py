@@ -12,11 +12,14 @@ import pytest
 import vl_convert
 from conftest import check_fields
 
-from analysis import competition, frames, landscape, statistics, theme
+from analysis import frames, statistics
 from analysis.advice import advise
-from analysis.curves import epoch_axis, subtitle, training_curves
+from analysis.charts import directions, front, landscape, theme
+from analysis.charts.curves import epoch_axis, subtitle, training_curves
+from analysis.charts.figures import draw_figures, figures
+from analysis.charts.norms import fit_lines, with_bars
+from analysis.charts.panels import REGIME_COLORS
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
-from analysis.figures import draw_figures, figures
 from analysis.intervals import summarize
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep
@@ -95,7 +98,7 @@ def grid_frames(*optimizers, diverged=False):
 
 def some_draws():
     """Four draws of two regimes at three batch sizes, and a crossed grid of 2 x 2."""
-    columns = [*NORMS, *competition.DIRECTIONS]
+    columns = [*NORMS, *directions.DIRECTIONS]
     pairs = [(0, 0), (1, 1), (2, 2), (3, 3), (0, 1), (1, 0)]
     draws = [
         {
@@ -270,8 +273,8 @@ def test_long_trials_of_many_configs_are_drawn():
 BACKGROUNDS = ("#ffffff", "#16181d")
 COLORS = {
     *theme.HUES,
-    *competition.REGIME_COLORS,
-    *competition.PART_COLORS.values(),
+    *REGIME_COLORS,
+    *directions.PART_COLORS.values(),
     *landscape.KINDS,
     *landscape.SETTINGS,
     theme.NEUTRAL,
@@ -386,7 +389,7 @@ def test_bars_span_a_deviation_and_end_above_0_on_log_axes():
             "normalized_deviation": [4.0, 40.0],
         }
     )
-    bars = competition.with_bars(summary)
+    bars = with_bars(summary)
     assert bars["below"].tolist() == [8, -1]
     assert bars["below_log"].tolist() == [8, 0.01]
     assert bars["above"].tolist() == [12, 3]
@@ -400,7 +403,7 @@ def test_fitted_lines_span_the_batch_sizes_and_the_root_ends_at_the_largest_mean
         [{"regime": "a", "quantity": name} | fit for name in ("mean", "deviation")]
     )
     summary = pd.DataFrame({"regime": "a", "batch_size": [1, 4], "mean": [5.0, 12.0]})
-    lines = competition.fit_lines(fits, summary, square_root=True)
+    lines = fit_lines(fits, summary, square_root=True)
     ends = lines.groupby(["quantity", "line"])[["batch_size", "value"]]
     found = ends.agg(["first", "last", "size"]).to_dict("index")
     keys = [("batch_size", "first"), ("batch_size", "last"), ("value", "size")]
@@ -591,7 +594,7 @@ def test_the_front_rises_with_seconds(advice):
     ],
 )
 def test_names_on_a_front_keep_off_the_edge_and_off_each_other(spots, places):
-    assert landscape.places_for_names(spots) == places
+    assert front.places_for_names(spots) == places
 
 
 def test_a_front_leaves_room_for_names_above_and_left_of_its_points(advice):

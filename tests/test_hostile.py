@@ -28,8 +28,8 @@ from click.testing import CliRunner
 from conftest import record, row
 
 import analysis
-from analysis import theme
 from analysis.__main__ import main
+from analysis.charts import theme
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys

@@ -119,7 +119,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
         "raybs.display:Display.on_event",  # training
         "raybs.store:Store.compact_rows",  # after it
         "altair",
-        "analysis.theme:_rendered",
+        "analysis.charts.theme:_rendered",
         "leaving",
     ],
 )

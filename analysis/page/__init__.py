@@ -15,11 +15,11 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
+from analysis.charts.theme import DARK
 from analysis.embed import script_json
 from analysis.findings import MAX_NEEDED, Result, Verdict
 from analysis.sentences import bounds, describe, measured
 from analysis.tables import numbers_table
-from analysis.theme import DARK
 
 if TYPE_CHECKING:
     from analysis.report import Report

@@ -1,33 +1,30 @@
 """Charts of advice: the grid, accuracy by batch size, the way to a target."""
 
-import math
 from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
 from analysis.advice import Advice
-from analysis.theme import (
+from analysis.charts.front import pareto_front
+from analysis.charts.theme import (
     BAD,
     CROSS,
     HEIGHT,
-    NEUTRAL,
     WIDTH,
-    color_of,
     explorable,
     fading,
     with_field,
 )
 
 KINDS = ("#1f77b4", "#8f8f8f", "#a89000", "#dd62b6")
+
+
 SETTINGS = ("#1f77b4", "#ec6b00", "#2ca02c", "#9467bd", "#9a5238", "#17a2b8")
+
+
 MAX_SETTINGS = 6
 """Of panels side by side: tables have all."""
-
-NARROWEST = 480
-"""Pixels: a front that is drawn narrower, as on a phone, has no names."""
-NAME_HEIGHT, CHARACTER, GAP = 12, 6.5, 6
-"""Pixels of a name at font size 10, in a wide font, and between it and its point."""
 
 
 def landscape(advice: Advice, title: str) -> dict[str, alt.TopLevelMixin]:
@@ -189,115 +186,6 @@ def to_target(
     )
     panels = explorable(panels, "setting" if several else None)
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
-
-
-def pareto_front(
-    front: pd.DataFrame, settings: list[str], title: str
-) -> alt.LayerChart | alt.FacetChart:
-    """Test accuracy against seconds of training: the front, and all other epochs.
-
-    `front` is `Advice.front`: measured epochs, averaged over seeds. On the front
-    nothing else is more accurate in so little time.
-    """
-    shown = front[front["setting"].isin(settings) | front["on_front"]].copy()
-    shown["name"] = (
-        shown["batch_size"].astype(str)
-        + " @ "
-        + shown["learning_rate"].map("{:g}".format)
-        + shown["setting"].map(lambda setting: f", {setting}" if setting else "")
-    )
-    best = shown[shown["on_front"]].reset_index(drop=True)
-    drawn = shown[shown["accuracy"] >= best["accuracy"].min()]
-    others = drawn[~drawn["on_front"]][:2000]
-    sizes = sorted(shown["batch_size"].unique())
-    color = (
-        alt.Color("batch_size:O", title="batch size")
-        .scale(domain=sizes, range=[color_of(int(size)) for size in sizes])
-        .legend(symbolType="circle", symbolSize=60, symbolOpacity=1)
-    )
-    first = CHARACTER * len(best["name"][0]) + 2 * GAP
-    room = first if first < NARROWEST / 3 else 12
-    across = _span(drawn["seconds"].map(math.log), NARROWEST, room, 12)
-    height = HEIGHT + 60
-    up = _span(drawn["accuracy"], height, 12, NAME_HEIGHT + GAP + 4)
-    seconds = [math.exp(end) for end in across]
-    scale = alt.Scale(type="log", nice=False, domain=seconds)
-    x = alt.X("seconds:Q", title="seconds of training", scale=scale)
-    y = alt.Y("accuracy:Q").title("test accuracy (%)").scale(domain=up, nice=False)
-    tooltip = [
-        alt.Tooltip("name:N", title="config"),
-        alt.Tooltip("epoch:Q"),
-        alt.Tooltip("seconds:Q", format=".3g"),
-        alt.Tooltip("accuracy:Q", title="test accuracy (%)", format=".2f"),
-    ]
-    spots = zip(
-        NARROWEST * _part(best["seconds"].map(math.log), across),
-        height * _part(best["accuracy"], up),
-        best["name"],
-        strict=True,
-    )
-    named = best.iloc[places_for_names(list(spots))]
-    layers = [
-        alt.Chart(others)
-        .mark_point(filled=True, size=14)
-        .encode(x, y, color, fading(0.35), tooltip=tooltip),
-        alt.Chart(best)
-        .mark_line(interpolate="step-after", color=NEUTRAL, strokeWidth=1.5)
-        .encode(x, y),
-        alt.Chart(best)
-        .mark_point(filled=True, size=55)
-        .encode(x, y, color, fading(), tooltip=tooltip),
-        alt.Chart(named)
-        .transform_filter(f"width >= {NARROWEST}")
-        .mark_text(align="right", baseline="bottom", dx=-GAP, dy=-GAP, fontSize=10)
-        .encode(x, y, fading(), text="name:N"),
-    ]
-    said = "Line: the Pareto front; faint: all other measured epochs above its start"
-    [panel] = explorable([alt.layer(*layers)], "batch_size")
-    return panel.properties(
-        width=1.7 * WIDTH,
-        height=height,
-        title=alt.TitleParams(title, subtitle=said),
-    )
-
-
-def places_for_names(spots: Sequence[tuple[float, float, str]]) -> list[int]:
-    """Return which points of a front have their name beside them.
-
-    `spots` are pixels from the left and from the bottom, and names; seconds and
-    accuracy rise. A name ends to the left of its point and above it: no point is
-    there, for it would be on the front instead. So names have to keep off the edge and
-    off each other alone. Each is there once, at its most accurate point with room.
-    """
-    taken: dict[str, int] = {}
-    boxes: list[tuple[float, float, float]] = []  # left, right, bottom
-    for number in reversed(range(len(spots))):
-        x, y, name = spots[number]
-        left, right, bottom = x - GAP - CHARACTER * len(name), x - GAP, y + GAP
-        is_free = all(
-            right <= other_left
-            or other_right <= left
-            or abs(bottom - other_bottom) >= NAME_HEIGHT
-            for other_left, other_right, other_bottom in boxes
-        )
-        if name not in taken and left >= 0 and is_free:
-            taken[name] = number
-            boxes.append((left, right, bottom))
-    return sorted(taken.values())
-
-
-def _span(
-    values: "pd.Series[float]", pixels: float, before: float, after: float
-) -> list[float]:
-    """Return the ends of an axis that leaves so many pixels free at each end."""
-    low, high = float(values.min()), float(values.max())
-    pixel = ((high - low) or 1.0) / (pixels - before - after)
-    return [low - before * pixel, high + after * pixel]
-
-
-def _part(values: "pd.Series[float]", ends: list[float]) -> "pd.Series[float]":
-    """Return how far values are from the first of two ends to the second: 0 to 1."""
-    return (values - ends[0]) / (ends[1] - ends[0])
 
 
 def _domain(points: pd.DataFrame) -> list[float]:

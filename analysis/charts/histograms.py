@@ -4,9 +4,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.competition import regime_color
+from analysis.charts.panels import regime_color
+from analysis.charts.theme import WIDTH, explorable
 from analysis.draws import GROUP, NORMS
-from analysis.theme import WIDTH, explorable
 
 
 def distributions(

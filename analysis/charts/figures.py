@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import altair as alt
 
-from analysis import competition, frames, rows, statistics
 from analysis import draws as drawn
-from analysis.curves import training_curves
-from analysis.distance import distance_from_init
+from analysis import frames, statistics
+from analysis.charts import directions, histograms, norms
+from analysis.charts.curves import distance_from_init, training_curves
 from analysis.intervals import summarize
 
 MAX_LABELS = 24
@@ -57,46 +57,45 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
     draws, title = drawn.complete(found), found.title
     charts: dict[str, alt.TopLevelMixin] = {}
     if len(draws):
-        columns = [*drawn.NORMS, *competition.DIRECTIONS]
+        columns = [*drawn.NORMS, *directions.DIRECTIONS]
         summaries = {
-            name: competition.with_bars(statistics.summarize(draws, name))
-            for name in columns
+            name: norms.with_bars(statistics.summarize(draws, name)) for name in columns
         }
         summary = summaries[column]
         fits = statistics.fit_powers(draws, column)
         means = fits[fits["quantity"] == "mean"]
         diverged = found.cells[found.cells["diverged"] > 0]
-        charts["norms"] = competition.norms_by_batch_size(
+        charts["norms"] = norms.norms_by_batch_size(
             summary,
-            competition.fit_lines(means, summary, square_root=True),
+            norms.fit_lines(means, summary, square_root=True),
             diverged,
             column,
             title,
             _weights(found.sweep.layers),
         )
-        charts["normalized"] = competition.normalized_norms(summary, column, title)
+        charts["normalized"] = norms.normalized_norms(summary, column, title)
         for name, normalized in (("norm_rows", True), ("norm_rows_raw", False)):
             bins = drawn.bin_norms(draws, column, normalized=normalized)
-            charts[name] = rows.distributions(
+            charts[name] = histograms.distributions(
                 bins, column, title, normalized=normalized
             )
-        charts["spread"] = competition.spread_by_batch_size(
-            summary, competition.fit_lines(fits, summary), column, title
+        charts["spread"] = norms.spread_by_batch_size(
+            summary, norms.fit_lines(fits, summary), column, title
         )
-        charts["three_norms"] = competition.three_norms(
+        charts["three_norms"] = directions.three_norms(
             {name: summaries[name] for name in drawn.NORMS}, title
         )
-        charts["direction"] = competition.directions(
-            {name: summaries[name] for name in competition.DIRECTIONS}, title
+        charts["direction"] = directions.directions(
+            {name: summaries[name] for name in directions.DIRECTIONS}, title
         )
     if len(found.histogram):
         num_draws = int(found.histogram["num_draws"].max())
-        charts["entries"] = rows.entries(
+        charts["entries"] = histograms.entries(
             drawn.bin_entries(found.histogram), title, num_draws
         )
     split = statistics.split_variance(found.draws, column)
     if len(split):
-        charts["split"] = competition.variance_split(split, column, title)
+        charts["split"] = directions.variance_split(split, column, title)
     return charts
 
 

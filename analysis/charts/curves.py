@@ -3,9 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from analysis.frames import METRICS
-from analysis.intervals import CONFIDENCE
-from analysis.theme import (
+from analysis.charts.theme import (
     CROSS,
     HEIGHT,
     WIDTH,
@@ -14,6 +12,8 @@ from analysis.theme import (
     label_scales,
     with_field,
 )
+from analysis.frames import METRICS
+from analysis.intervals import CONFIDENCE
 
 MAX_POINTS = 4000
 """Of single seeds in a panel: more take long to draw, and hide the means."""
@@ -169,3 +169,37 @@ def _tooltip() -> list[alt.Tooltip]:
 def _single_points(summary: pd.DataFrame) -> bool:
     """One measured epoch makes no line: show it as a point."""
     return bool((summary.groupby("label")["epoch"].nunique() == 1).any())
+
+
+def distance_from_init(
+    values: pd.DataFrame,
+    summary: pd.DataFrame,
+    diverged: pd.DataFrame,
+    batch_sizes: dict[str, int],
+    title: str,
+) -> alt.HConcatChart:
+    """Distance of all weights from init (L2) against epoch, a panel a scale.
+
+    `values` are `frames.distances`, `summary` their `intervals.summarize`. Source:
+    article, "Getting Far Enough" (SGD) and "ADAM vs SGD" (Adam).
+    """
+    names = legend_names(batch_sizes, diverged)
+    y = alt.Y("value:Q", title="weight distance from init (L2)")
+    panels = [
+        alt.layer(
+            *lines(
+                values[values["panel"] == panel],
+                summary[summary["panel"] == panel],
+                batch_sizes,
+                names,
+                epoch_axis(),
+                y,
+            )
+        ).properties(width=WIDTH, height=HEIGHT, title=panel)
+        for panel in dict.fromkeys(summary["panel"])
+    ]
+    largest = values["panel"].value_counts().idxmax()
+    said = subtitle(values[values["panel"] == largest], summary)
+    return alt.hconcat(
+        *explorable(panels, "label"), title=alt.TitleParams(title, subtitle=said)
+    )

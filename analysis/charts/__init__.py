@@ -1,0 +1,1 @@
+"""Charts: thin functions from frames that hold exactly what is drawn."""
