@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames import Frames
-from analysis.intervals import PERCENTAGE, summarize
+from analysis.statistics.intervals import PERCENTAGE, summarize
 from raybs.config.sweep import is_met
 
 QUESTION = ["dataset", "budget", "until"]

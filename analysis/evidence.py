@@ -12,9 +12,16 @@ import pandas as pd
 from analysis.claims import Claim, Contrast
 from analysis.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames import Frames, load
-from analysis.intervals import COSINE, PERCENTAGE, POINTS, POSITIVE, REAL, Scale
 from analysis.rerun import no_sweep
-from analysis.statistics import power_values
+from analysis.statistics.fits import power_values
+from analysis.statistics.intervals import (
+    COSINE,
+    PERCENTAGE,
+    POINTS,
+    POSITIVE,
+    REAL,
+    Scale,
+)
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.validation import any_of
 from raybs.records import record_from_json

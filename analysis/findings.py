@@ -29,7 +29,7 @@ from analysis.evidence import (
     with_growth,
 )
 from analysis.frames import Frames
-from analysis.intervals import Scale, half_width
+from analysis.statistics.intervals import Scale, half_width
 from raybs.store import Place, Store, as_store
 
 LEVEL = 0.05

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import PERCENTAGE, POSITIVE
 from analysis.rerun import no_sweep
+from analysis.statistics.intervals import PERCENTAGE, POSITIVE
 from raybs.config.keys import path, state_keys
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met
 from raybs.config.trial import LENGTHS, TrainConfig, canonical, label

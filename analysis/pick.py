@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.advice import POINT, Advice
-from analysis.intervals import POINTS, REAL, half_width
+from analysis.statistics.intervals import POINTS, REAL, half_width
 
 Row = dict[str, Any]
 """A row of `Advice.points`."""

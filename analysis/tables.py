@@ -12,14 +12,9 @@ from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, GROUP, NORMS, Draws, complete
 from analysis.findings import Verdict
 from analysis.sentences import measured, quantity
-from analysis.statistics import (
-    THRESHOLDS,
-    fit_powers,
-    fit_squares,
-    split_variance,
-    summarize,
-    summarize_entries,
-)
+from analysis.statistics.fits import fit_powers, fit_squares
+from analysis.statistics.moments import THRESHOLDS, summarize, summarize_entries
+from analysis.statistics.variance import split_variance
 
 QUANTITIES = {
     "final_test_accuracy": ("test accuracy (%)", ".2f"),

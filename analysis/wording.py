@@ -5,8 +5,8 @@ import math
 import pandas as pd
 
 from analysis.advice import Advice
-from analysis.intervals import half_width
 from analysis.pick import Difference, Pick, Row, paired, pick, rows_of, same
+from analysis.statistics.intervals import half_width
 from analysis.tables import escaped
 
 MARGIN = 0.2

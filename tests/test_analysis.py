@@ -15,8 +15,8 @@ from analysis import frames, tables
 from analysis.__main__ import findings_command, main
 from analysis.charts.figures import figures
 from analysis.charts.theme import color_of, save
-from analysis.intervals import REAL, summarize
 from analysis.show import draw_sweeps
+from analysis.statistics.intervals import REAL, summarize
 from raybs.config.catalog import find_sweep
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds

@@ -17,7 +17,8 @@ from analysis.findings import VERDICTS
 from analysis.frames import only
 from analysis.pick import pick
 from analysis.show import print_findings
-from analysis.statistics import fit_powers, summarize_entries
+from analysis.statistics.fits import fit_powers
+from analysis.statistics.moments import summarize_entries
 from analysis.tables import findings_table, to_markdown
 from analysis.wording import MARGIN
 from raybs.config import TrainSweep

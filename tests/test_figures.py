@@ -12,7 +12,7 @@ import pytest
 import vl_convert
 from conftest import check_fields
 
-from analysis import frames, statistics
+from analysis import frames
 from analysis.advice import advise
 from analysis.charts import directions, front, landscape, theme
 from analysis.charts.curves import epoch_axis, subtitle, training_curves
@@ -20,7 +20,8 @@ from analysis.charts.figures import draw_figures, figures
 from analysis.charts.norms import fit_lines, with_bars
 from analysis.charts.panels import REGIME_COLORS
 from analysis.draws import NORMS, Draws, bin_entries, bin_norms
-from analysis.intervals import summarize
+from analysis.statistics import moments, variance
+from analysis.statistics.intervals import summarize
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep
 
@@ -471,7 +472,7 @@ def test_entries_have_the_literal_moments_and_tails():
             "count": [2, 4, 2],
         }
     )
-    [row] = statistics.summarize_entries(histogram).to_dict("records")
+    [row] = moments.summarize_entries(histogram).to_dict("records")
     assert row["deviation"] == pytest.approx(8**0.5)  # (2 * 16 + 2 * 16) / 8
     assert row["kurtosis"] == pytest.approx(4 * 256 / 8 / 64 - 3)
     tails = [row[f"beyond_{threshold}"] for threshold in (1, 2, 4, 8, 16)]
@@ -485,7 +486,7 @@ def test_a_grid_of_two_by_two_is_split_as_by_hand():
         [(a, b, a == b, value) for (a, b), value in grid.items()],
         columns=["sample_set", "order", "independent", "norm"],
     ).assign(regime="a", batch_size=8, status="complete")
-    split = statistics.split_variance(draws, "norm").set_index("part")
+    split = variance.split_variance(draws, "norm").set_index("part")
     assert split["variance"].to_dict() == {"samples": 2.5, "order": 6, "interaction": 4}
     assert split["share"].tolist() == pytest.approx([0.2, 0.48, 0.32])
     assert (split["lower"] <= split["upper"]).all()

@@ -12,9 +12,9 @@ from analysis.draws import ARTICLES_NORM, Draws
 from analysis.evidence import gather, with_growth
 from analysis.findings import Verdict, judge
 from analysis.frames import Frames
-from analysis.intervals import PERCENTAGE
 from analysis.sentences import describe
-from analysis.statistics import fit_powers
+from analysis.statistics.fits import fit_powers
+from analysis.statistics.intervals import PERCENTAGE
 from benchmarks.verdicts import above, alike, cases, claim, rates
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep

@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.claims import Contrast
 from analysis.evidence import scale_of
-from analysis.intervals import (
+from analysis.statistics.intervals import (
     COSINE,
     PERCENTAGE,
     POINTS,

@@ -6,13 +6,9 @@ import pytest
 import torch
 
 from analysis.draws import bin_entries, bin_norms
-from analysis.statistics import (
-    fit_powers,
-    fit_squares,
-    split_variance,
-    summarize,
-    summarize_entries,
-)
+from analysis.statistics.fits import fit_powers, fit_squares
+from analysis.statistics.moments import summarize, summarize_entries
+from analysis.statistics.variance import split_variance
 from raybs.gradients import Sums, flat
 from raybs.histogram import count_bins, edges
 from raybs.model import State

@@ -13,7 +13,7 @@ from analysis.charts.theme import (
     with_field,
 )
 from analysis.frames import METRICS
-from analysis.intervals import CONFIDENCE
+from analysis.statistics.intervals import CONFIDENCE
 
 MAX_POINTS = 4000
 """Of single seeds in a panel: more take long to draw, and hide the means."""

@@ -21,7 +21,7 @@ DIRECTIONS = {
 def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """The three ways of adding up, side by side: mean and deviation, log axes.
 
-    `summaries` are `statistics.summarize` by column.
+    `summaries` are `moments.summarize` by column.
     """
     panels = []
     for column, summary in summaries.items():
@@ -35,7 +35,7 @@ def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCh
 def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """Cosines of the summed gradient and straightness, against batch size.
 
-    `summaries` are `statistics.summarize` by column. Answers the article's open
+    `summaries` are `moments.summarize` by column. Answers the article's open
     question on direction; straightness measures the competition hypothesis.
     """
     panels = [
@@ -49,7 +49,7 @@ def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCha
 def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatChart:
     """Shares of the norm's variance by samples, order, and their interaction.
 
-    `split` is `statistics.split_variance`. Answers the article's second open question.
+    `split` is `variance.split_variance`. Answers the article's second open question.
     """
     panels, shares = [], ("share", "lower", "upper")
     for regime, cell in split.groupby("regime", sort=False):

@@ -5,10 +5,12 @@ from dataclasses import replace
 import altair as alt
 
 from analysis import draws as drawn
-from analysis import frames, statistics
+from analysis import frames
 from analysis.charts import directions, histograms, norms
 from analysis.charts.curves import distance_from_init, training_curves
-from analysis.intervals import summarize
+from analysis.statistics import moments, variance
+from analysis.statistics.fits import fit_powers
+from analysis.statistics.intervals import summarize
 
 MAX_LABELS = 24
 """Of lines in one chart: more can be neither told apart nor found in the legend."""
@@ -59,10 +61,10 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
     if len(draws):
         columns = [*drawn.NORMS, *directions.DIRECTIONS]
         summaries = {
-            name: norms.with_bars(statistics.summarize(draws, name)) for name in columns
+            name: norms.with_bars(moments.summarize(draws, name)) for name in columns
         }
         summary = summaries[column]
-        fits = statistics.fit_powers(draws, column)
+        fits = fit_powers(draws, column)
         means = fits[fits["quantity"] == "mean"]
         diverged = found.cells[found.cells["diverged"] > 0]
         charts["norms"] = norms.norms_by_batch_size(
@@ -93,7 +95,7 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
         charts["entries"] = histograms.entries(
             drawn.bin_entries(found.histogram), title, num_draws
         )
-    split = statistics.split_variance(found.draws, column)
+    split = variance.split_variance(found.draws, column)
     if len(split):
         charts["split"] = directions.variance_split(split, column, title)
     return charts

@@ -33,7 +33,7 @@ def norms_by_batch_size(
 ) -> alt.HConcatChart:
     """Mean and deviation of a norm against batch size, on linear and log axes.
 
-    `summary` is `statistics.summarize` `with_bars`, `lines` are `fit_lines`, `diverged`
+    `summary` is `moments.summarize` `with_bars`, `lines` are `fit_lines`, `diverged`
     has the cells (regime, batch_size, diverged) in which draws diverged: a cross at the
     bottom. `weights` says whose gradient it is.
     Source: article, first figure of the section.
@@ -87,7 +87,7 @@ def normalized_norms(
 ) -> alt.LayerChart | alt.FacetChart:
     """Mean and deviation, both scaled to the mean of the largest batch size.
 
-    `summary` is `statistics.summarize`. Source: article, second figure of the section.
+    `summary` is `moments.summarize`. Source: article, second figure of the section.
     """
     x, _ = axes("log", "")
     y = alt.Y("value:Q").title("normalized norm").scale(zero=False)
@@ -117,7 +117,7 @@ def spread_by_batch_size(
 ) -> alt.HConcatChart:
     """Deviation, and deviation over mean, against batch size, with fitted powers.
 
-    `summary` is `statistics.summarize`, `lines` are `fit_lines` of both. Answers the
+    `summary` is `moments.summarize`, `lines` are `fit_lines` of both. Answers the
     article's first open question ("Characterize the functional relationship ...").
     """
     panels = []

@@ -17,6 +17,8 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
+from analysis.draws import Array
+
 CONFIDENCE = 0.95
 
 
@@ -70,9 +72,17 @@ class Scale:
 
 
 REAL = Scale()
+
+
 POSITIVE = Scale(0)
+
+
 PERCENTAGE = Scale(0, 100)
+
+
 POINTS = Scale(-100, 100)
+
+
 COSINE = Scale(-1, 1)
 """What has bounds: losses and lengths, accuracies, their differences, cosines."""
 
@@ -111,3 +121,10 @@ def summarize(
         }
     )
     return summary.reset_index()
+
+
+def bootstrap_interval(values: Array) -> tuple[float, float]:
+    """Return the percentiles between which 95 % of resampled values lie."""
+    tail = 50 * (1 - CONFIDENCE)
+    lower, upper = np.nanpercentile(values, [tail, 100 - tail])
+    return float(lower), float(upper)

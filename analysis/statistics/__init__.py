@@ -1,0 +1,1 @@
+"""Intervals, moments, fits, and what variance is due to."""
