@@ -4,11 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.advice import Advice, advise
+    from analysis.advice.compare import Advice, advise
+    from analysis.advice.words import words
     from analysis.draws import Draws, load_draws, load_gradients
     from analysis.findings import Verdict, verdicts
     from analysis.frames import Frames, load, only
-    from analysis.wording import words
 
 __all__ = [
     "Advice",
@@ -26,17 +26,17 @@ __all__ = [
 
 # Imported once they are used: a command answers Ctrl-C before it imports much.
 _MODULES = {
-    "Advice": "analysis.advice",
+    "Advice": "analysis.advice.compare",
     "Draws": "analysis.draws",
     "Frames": "analysis.frames",
     "Verdict": "analysis.findings",
-    "advise": "analysis.advice",
+    "advise": "analysis.advice.compare",
     "load": "analysis.frames",
     "load_draws": "analysis.draws",
     "load_gradients": "analysis.draws",
     "only": "analysis.frames",
     "verdicts": "analysis.findings",
-    "words": "analysis.wording",
+    "words": "analysis.advice.words",
 }
 
 

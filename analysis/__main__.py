@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from analysis import frames
-from analysis.advice import check_target
+from analysis.advice.targets import check_target
+from analysis.advice.words import MARGIN
 from analysis.claims import Claims, load_claims
 from analysis.evidence import read_evidence
 from analysis.findings import judge, verdicts
@@ -29,7 +30,6 @@ from analysis.show import (
     write_findings,
 )
 from analysis.watch import SECONDS, watch
-from analysis.wording import MARGIN
 from raybs.numbers import Number
 from raybs.store import Store, open_store
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import tables
-from analysis.advice import advise
+from analysis.advice.compare import advise
+from analysis.advice.words import words
 from analysis.charts.figures import draw_figures, figures
 from analysis.charts.landscape import landscape
 from analysis.claims import printed_numbers
@@ -14,7 +15,6 @@ from analysis.draws import ARTICLES_NORM, Draws
 from analysis.embed import Datasets, Figure, embed
 from analysis.frames import Frames
 from analysis.show import FITS, NORM, SPLIT, TAILS
-from analysis.wording import words
 
 MAX_NUMBERS = 6
 """Of configs whose final numbers are in the words for a chart."""

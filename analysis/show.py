@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import frames, tables
-from analysis.advice import advise
+from analysis.advice.compare import advise
+from analysis.advice.words import MARGIN, to_markdown, words
 from analysis.claims import printed_numbers
 from analysis.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.embed import HEADINGS
 from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
-from analysis.wording import MARGIN, to_markdown, words
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.store import Store
 

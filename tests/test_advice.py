@@ -12,13 +12,13 @@ from conftest import check_fields, record, row
 from scipy import stats
 
 import analysis
-from analysis import advice
 from analysis.__main__ import advise_command
-from analysis.advice import POINT
+from analysis.advice.points import POINT
+from analysis.advice.targets import _crossing
+from analysis.advice.words import paired, words
 from analysis.charts.figures import figures
 from analysis.charts.landscape import landscape
 from analysis.frames import only
-from analysis.wording import paired, words
 from raybs import grid
 from raybs.config.keys import num_steps, path, resolved, state_keys
 
@@ -219,12 +219,12 @@ def test_between_two_epochs_accuracy_is_linear():
         }
     )
     expected = {"epochs": 1.25, "steps": 31.25, "seconds": 3.0}
-    assert advice._crossing(trial, 60.0) == pytest.approx(expected)
-    assert advice._crossing(trial, 50.0)["steps"] == 25
-    assert advice._crossing(trial, 5.0)["steps"] == 0
-    assert all(map(math.isnan, advice._crossing(trial, 95.0).values()))
+    assert _crossing(trial, 60.0) == pytest.approx(expected)
+    assert _crossing(trial, 50.0)["steps"] == 25
+    assert _crossing(trial, 5.0)["steps"] == 0
+    assert all(map(math.isnan, _crossing(trial, 95.0).values()))
     old = trial.assign(num_samples=None)  # of an older raybs
-    assert advice._crossing(old, 60.0) == pytest.approx(expected)
+    assert _crossing(old, 60.0) == pytest.approx(expected)
 
 
 def test_trials_that_stop_at_a_goal_are_compared_by_when_they_reach_it(store):

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 import analysis
 from analysis.__main__ import advise_command, findings_command
 from analysis.__main__ import main as analyze
+from analysis.advice.pick import pick
+from analysis.advice.words import MARGIN
 from analysis.draws import ARTICLES_NORM, NORMS, complete
 from analysis.findings import VERDICTS
 from analysis.frames import only
-from analysis.pick import pick
 from analysis.show import print_findings
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.moments import summarize_entries
 from analysis.tables import findings_table, to_markdown
-from analysis.wording import MARGIN
 from raybs.config import TrainSweep
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import GradientSweep

@@ -13,7 +13,7 @@ import vl_convert
 from conftest import check_fields
 
 from analysis import frames
-from analysis.advice import advise
+from analysis.advice.compare import advise
 from analysis.charts import directions, front, landscape, theme
 from analysis.charts.curves import epoch_axis, subtitle, training_curves
 from analysis.charts.figures import draw_figures, figures

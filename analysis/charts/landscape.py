@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from analysis.advice import Advice
+from analysis.advice.compare import Advice
 from analysis.charts.front import pareto_front
 from analysis.charts.theme import (
     BAD,

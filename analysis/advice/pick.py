@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.advice import POINT, Advice
+from analysis.advice.compare import Advice
+from analysis.advice.points import POINT
 from analysis.statistics.intervals import POINTS, REAL, half_width
 
 Row = dict[str, Any]

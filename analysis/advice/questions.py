@@ -1,0 +1,65 @@
+"""Which trials of a sweep are compared: settings that share data, budget and goal."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analysis.frames import Frames
+
+QUESTION = ["dataset", "budget", "until"]
+
+
+SETTING = [
+    *("optimizer", "momentum", "nesterov", "weight_decay", "hidden", "init"),
+    *("precision", "schedule"),
+]
+
+
+MAX_PHASES = 3
+"""Of a schedule that is named whole."""
+
+
+def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
+    """Yield what one sweep asks, with a title: of two batch sizes or more."""
+    trials = found.trials.assign(
+        batch_size=found.trials["start_batch_size"],
+        learning_rate=found.trials["peak_learning_rate"],
+    )
+    varied = [name for name in QUESTION if trials[name].nunique() > 1]
+    for key, group in trials.groupby(QUESTION, sort=False):
+        if group["batch_size"].nunique() < 2:
+            continue
+        said = dict(zip(QUESTION, key, strict=True))
+        title = ", ".join(str(said[name]) for name in varied)
+        names = [name for name in SETTING if group[name].nunique() > 1]
+        group = group.assign(setting=[_name(row, names) for _, row in group.iterrows()])
+        # A schedule of one batch size cannot be advised on.
+        sizes = group.groupby("setting")["batch_size"].transform("nunique")
+        group = group[sizes > 1]
+        if len(group):
+            history = found.history[found.history["trial"].isin(group["trial"])]
+            yield title, replace(found, trials=group, history=history)
+
+
+def _name(row: "pd.Series[Any]", names: list[str]) -> str:
+    words = []
+    for name in names:
+        value = str(row[name])
+        phases = value.split(" -> ")
+        if name == "schedule" and len(phases) > MAX_PHASES:
+            # Cosines and warm-ups: the ends, and a mark that tells them apart.
+            mark = hashlib.sha256(value.encode()).hexdigest()[:4]
+            value = f"{len(phases)} phases {phases[0]} -> {phases[-1]} ({mark})"
+        plain = name in ("optimizer", "precision", "schedule")
+        words.append(value if plain else f"{name.replace('_', ' ')} {value}")
+    return ", ".join(words)
+
+
+def read_goal(trials: pd.DataFrame) -> dict[str, float]:
+    """Return what trials were stopped at, time apart, by column."""
+    items = str(trials["until"].iloc[0]).split(", ")
+    pairs = (item.partition("=") for item in items if item)
+    return {name: float(v) for name, _, v in pairs if name != "seconds"}
