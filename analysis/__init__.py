@@ -1,7 +1,8 @@
 """From stored rows to tidy frames, charts and tables."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from raybs.lazy import attach
 
 if TYPE_CHECKING:
     from analysis.advice.compare import Advice, advise
@@ -24,7 +25,6 @@ __all__ = [
     "words",
 ]
 
-# Imported once they are used: a command answers Ctrl-C before it imports much.
 _MODULES = {
     "Advice": "analysis.advice.compare",
     "Draws": "analysis.draws",
@@ -39,15 +39,4 @@ _MODULES = {
     "words": "analysis.advice.words",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    try:  # as in analysis.frames.curves
-        return importlib.import_module(f"analysis.{name}")
-    except ModuleNotFoundError:
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _MODULES)

@@ -165,13 +165,13 @@ def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
         return replace(result, mean=mean)
     deviation = float(values.std(ddof=1))
     half = float(half_width(deviation, len(values)))
-    lower, upper = map(float, scale_of(contrast).interval(mean, half))
+    scale = scale_of(contrast)
+    lower, upper = map(float, scale.interval(mean, half))
     result = replace(result, mean=mean, lower=lower, upper=upper, deviation=deviation)
     # What was left out is not missing by chance: nothing can be said for all.
     if len(values) < claim.num_needed or evidence.num_without:
         return result
     bounds = [b for b in (contrast.low, contrast.high) if math.isfinite(b)]
-    scale = scale_of(contrast)
     p_for = [_p(values, b, scale, above=b == contrast.low) for b in bounds]
     p_against = [_p(values, b, scale, above=b == contrast.high) for b in bounds]
     return replace(

@@ -1,7 +1,8 @@
 """Sweeps over batch sizes: real training runs on a laptop or a Ray cluster."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from raybs.lazy import attach
 
 if TYPE_CHECKING:
     from raybs.config.gradient_sweep import GradientSweep
@@ -21,7 +22,6 @@ __all__ = [
     "run",
 ]
 
-# Imported once they are used: a command answers Ctrl-C before it imports much.
 _MODULES = {
     "GradientSweep": "raybs.config.gradient_sweep",
     "Phase": "raybs.config",
@@ -32,15 +32,4 @@ _MODULES = {
     "run": "raybs.runner",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    try:  # as in raybs.config
-        return importlib.import_module(f"raybs.{name}")
-    except ModuleNotFoundError:
-        raise AttributeError(f"module 'raybs' has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _MODULES)

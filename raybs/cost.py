@@ -108,14 +108,14 @@ def epoch_seconds(
     """Estimate the seconds of one epoch of training."""
     plain = is_plain(config)
     step = _step_seconds(config.hidden, plain, info, epoch.batch_size, speed)
-    if is_half(config) and not is_deferred(config, epoch.batch_size):
+    if is_half(config, epoch.batch_size):
         step *= speed.bfloat16 or 1.0
     return num_steps(epoch, info.num_samples) * step
 
 
-def is_half(config: TrainConfig) -> bool:
-    """Tell whether `config` trains in bfloat16."""
-    return config.precision == "bfloat16"
+def is_half(config: TrainConfig, batch_size: int) -> bool:
+    """Tell whether epochs of `config` at `batch_size` have matmuls in bfloat16."""
+    return config.precision == "bfloat16" and not is_deferred(config, batch_size)
 
 
 def guessed(speed: Speed) -> Speed:

@@ -1,6 +1,7 @@
 """Numbers as users type them: in the digits 0 to 9, and finite."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -33,33 +34,31 @@ def _plain(text: str) -> str:
     return text
 
 
-class WholeNumber(click.IntRange):
+class _Typed(click.ParamType[Any]):
+    """Reads text by `read` before click looks at the bounds."""
+
+    read: Callable[[str], float]
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number."""
+        try:
+            number = type(self).read(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value!r} is no {self.name}.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class WholeNumber(_Typed, click.IntRange):
     """A whole number within bounds, in the digits 0 to 9."""
 
     name = "whole number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        """Return the number."""
-        try:
-            number = to_int(value) if isinstance(value, str) else value
-        except ValueError:
-            self.fail(f"{value!r} is no whole number.", param, ctx)
-        return super().convert(number, param, ctx)
+    read = staticmethod(to_int)
 
 
-class Number(click.FloatRange):
+class Number(_Typed, click.FloatRange):
     """A finite number within bounds, in the digits 0 to 9."""
 
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        """Return the number."""
-        try:
-            number = to_float(value) if isinstance(value, str) else value
-        except ValueError:
-            self.fail(f"{value!r} is no finite number.", param, ctx)
-        return super().convert(number, param, ctx)
+    name = "finite number"
+    read = staticmethod(to_float)

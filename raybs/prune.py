@@ -33,11 +33,20 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """What would be deleted: paths in the results folder, bytes, shares of sweeps."""
+    """What would be deleted: bytes by path in the results folder; shares of sweeps."""
 
-    paths: Sequence[str]
-    num_bytes: int
+    sizes: Mapping[str, int]
     shares: Sequence[Share]
+
+    @property
+    def paths(self) -> list[str]:
+        """What would be deleted."""
+        return list(self.sizes)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all of it."""
+        return sum(self.sizes.values())
 
 
 def find_prunable(store: Store) -> Pruning:
@@ -70,9 +79,9 @@ def find_prunable(store: Store) -> Pruning:
             unfinished |= here
     kept = ends | {key for key, after in followers.items() if len(after) > 1}
     sizes = store.sizes()
-    gone = store.leftovers()
+    gone = {path: sizes.get(path, 0) for path in store.leftovers()}
     shares[""].gone = len(gone)
-    shares[""].gone_bytes = sum(sizes.get(path, 0) for path in gone)
+    shares[""].gone_bytes = sum(gone.values())
     for key, paths in files.items():
         share = owners.get(key, shares[""])
         for path in paths:
@@ -83,9 +92,8 @@ def find_prunable(store: Store) -> Pruning:
             else:
                 share.gone += 1
                 share.gone_bytes += size
-                gone.append(path)
-    num_bytes = sum(share.gone_bytes for share in shares.values())
-    return Pruning(paths=gone, num_bytes=num_bytes, shares=tuple(shares.values()))
+                gone[path] = size
+    return Pruning(sizes=gone, shares=tuple(shares.values()))
 
 
 class _Path(NamedTuple):

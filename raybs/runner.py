@@ -27,7 +27,7 @@ from raybs.asked import (
 )
 from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.config.keys import is_deferred, path
+from raybs.config.keys import path
 from raybs.config.sweep import TrainSweep
 from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.datasets.dataset import Arrays, load_arrays
@@ -185,9 +185,16 @@ def carry_out(
     before = math.inf
     while plan.pieces and not failures and len(plan.pieces) + _left(plan) < before:
         before = len(plan.pieces) + _left(plan)
-        options: dict[str, Any] = {"local": local, "confirmed": confirmed}
-        options["on_start"] = start
-        failures = _launch(asked, plan, store, datasets, resources, **options)
+        failures = _launch(
+            asked,
+            plan,
+            store,
+            datasets,
+            resources,
+            local=local,
+            confirmed=confirmed,
+            on_start=start,
+        )
         write_sweeps(store, asked, failures)
         plan = first_plan(asked, store, resources)
     store.compact_rows()
@@ -310,8 +317,9 @@ def _launch(
 def has_half(plan: Plan) -> bool:
     """Tell whether some epoch of `plan` has matmuls in bfloat16."""
     return any(
-        is_half(stretch.config) and not is_deferred(stretch.config, epoch.batch_size)
+        is_half(stretch.config, epoch.batch_size)
         for stretch in plan.stretches
+        if stretch.config.precision == "bfloat16"  # else its path need not be walked
         for epoch in path(stretch.config)[stretch.start : stretch.stop]
     )
 

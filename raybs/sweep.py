@@ -8,7 +8,7 @@ if __name__ == "__main__":  # before all other imports, which take a while
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from raybs.grid_command import ListOf, grid_command
 from raybs.numbers import WholeNumber
 from raybs.options import parse_crossed, parse_names, parse_seeds
 from raybs.store import Store, open_store
+
+if TYPE_CHECKING:
+    from raybs.prune import Pruning
 
 EXAMPLES = """
 \b
@@ -179,15 +182,16 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
 
     prunable = find_prunable(store)
     for share in prunable.shares:
-        about = f"{share.sweep}, {count(share.num_trials, 'trial')}"
-        if not share.sweep and not (share.kept or share.gone):
-            continue
-        if not share.sweep:
+        if share.sweep:
+            about = f"{share.sweep}, {count(share.num_trials, 'trial')}"
+        elif share.kept or share.gone:
             about = "of no sweep recorded here, or unfinished"
+        else:
+            continue
         stays = f"{count(share.kept, 'state')} ({size(share.kept_bytes)}) to keep"
         goes = f"{share.gone} ({size(share.gone_bytes)}) to delete"
         click.echo(f"  {about}: {stays}, {goes}")
-    said = f"{count(len(prunable.paths), 'file')}, {size(prunable.num_bytes)}"
+    said = _files(prunable)
     if not prunable.paths:
         click.echo(f"Nothing to delete in {store.uri}.")
         return
@@ -207,10 +211,15 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
             click.echo("Nothing was deleted.")
             return
         # A sweep may have started meanwhile, and go on from some of them.
-        still = {*find_prunable(store).paths}
-        prunable = replace(prunable, paths=[p for p in prunable.paths if p in still])
+        still = find_prunable(store).sizes
+        sizes = {p: size for p, size in prunable.sizes.items() if p in still}
+        prunable = replace(prunable, sizes=sizes)
     store.delete(prunable.paths)
-    click.echo(f"Deleted {said}.")
+    click.echo(f"Deleted {_files(prunable)}.")
+
+
+def _files(prunable: "Pruning") -> str:
+    return f"{count(len(prunable.sizes), 'file')}, {size(prunable.num_bytes)}"
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ def bowl(store, **fields):
     return write(store, grid(**(given | fields)))
 
 
+def two_sizes(**fields):
+    """A grid of batch sizes 16 and 64 at one rate."""
+    return grid(batch_size=[16, 64], learning_rate=0.1, epochs=8, **fields)
+
+
 def said(found, margin=0.2):
     return {head: " ".join(texts) for head, texts in words(found, margin).items()}
 
@@ -399,13 +404,7 @@ def test_a_point_that_one_seed_did_not_bring_to_the_goal_is_never_best(store):
             0.9 if config.seed or config.phases[0].batch_size == 16 else 0.75
         ) * part
 
-    sweep = grid(
-        batch_size=[16, 64],
-        learning_rate=0.1,
-        epochs=8,
-        seeds=2,
-        until={"test_accuracy": 0.8},
-    )
+    sweep = two_sizes(seeds=2, until={"test_accuracy": 0.8})
     found = ask(write(store, sweep, acc=luck))
     best = found.points[found.points["best"]]
     assert best["batch_size"].tolist() == [16]
@@ -416,12 +415,7 @@ def test_a_point_that_one_seed_did_not_bring_to_the_goal_is_never_best(store):
 
 
 def test_a_loss_is_a_goal_too(store):
-    sweep = grid(
-        batch_size=[16, 64],
-        learning_rate=0.1,
-        epochs=8,
-        until={"seconds": 10**6, "test_loss": 0.2},
-    )
+    sweep = two_sizes(until={"seconds": 10**6, "test_loss": 0.2})
     found = ask(write(store, sweep))
     assert found.goal == {"test_loss": 0.2}
     assert "reaches a test loss of 0.2 soonest" in said(found)["Advice"]
@@ -537,13 +531,7 @@ def test_what_is_sooner_but_ends_lower_is_told(store):
 def test_goals_reached_at_nearly_one_time_have_no_winner(store):
     turns = itertools.count()
 
-    sweep = grid(
-        batch_size=[16, 64],
-        learning_rate=0.1,
-        epochs=8,
-        seeds=4,
-        until={"test_accuracy": 0.8},
-    )
+    sweep = two_sizes(seeds=4, until={"test_accuracy": 0.8})
     write(store, sweep, seconds=lambda epoch: 10 + 7919 * next(turns) % 5)
     text = said(ask(store))
     assert "reaches 80 % test accuracy soonest" in text["Advice"]

@@ -10,7 +10,6 @@ from raybs.config.sweep import is_met
 
 POINT = ["setting", "batch_size", "learning_rate"]
 
-
 LATE = 0.75
 """Part of a trial: what is gained after it says whether the curve is flat."""
 

@@ -10,13 +10,10 @@ import pandas as pd
 from analysis.frames import Frames
 
 QUESTION = ["dataset", "budget", "until"]
-
-
 SETTING = [
     *("optimizer", "momentum", "nesterov", "weight_decay", "hidden", "init"),
     *("precision", "schedule"),
 ]
-
 
 MAX_PHASES = 3
 """Of a schedule that is named whole."""

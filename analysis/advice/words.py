@@ -20,7 +20,6 @@ from analysis.tables import escaped
 MARGIN = 0.2
 """Percentage points of test accuracy that a reader does not care about."""
 
-
 SCALING = 1.25
 """Times the steps of perfect scaling that still count as scaling."""
 
@@ -87,10 +86,8 @@ def _headline(advice: Advice, picked: Pick, budget: str, margin: float) -> str:
             f"Train with {point_of(chosen)}: {accuracy_of(chosen)} after {budget}, "
             f"within {margin:g} points of the highest. Of all within, it {gets_there}."
         )
-    highest = (
-        f"{capitalized(point_of(top))} ends highest, with {accuracy_of(top)} after "
-    )
-    said = f"{highest}{budget}, but {_ties(picked)}."
+    highest = f"{capitalized(point_of(top))} ends highest, with {accuracy_of(top)}"
+    said = f"{highest} after {budget}, but {_ties(picked)}."
     if math.isnan(chosen["target_seconds"]):
         return f"{said} None of them gets to {advice.target:g} % with all seeds."
     if same(top, chosen):

@@ -9,7 +9,6 @@ from analysis.draws import NORMS
 
 PART_COLORS = {"samples": "#1f77b4", "order": "#a89000", "interaction": "#ec6b00"}
 
-
 DIRECTIONS = {
     "cosine_to_sample_gradient": "cosine to the draw's own gradient at the start",
     "cosine_to_full_gradient": "cosine to the full training gradient at the start",

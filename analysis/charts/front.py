@@ -18,7 +18,6 @@ from analysis.charts.theme import (
 NARROWEST = 480
 """Pixels: a front that is drawn narrower, as on a phone, has no names."""
 
-
 NAME_HEIGHT, CHARACTER, GAP = 12, 6.5, 6
 """Pixels of a name at font size 10, in a wide font, and between it and its point."""
 

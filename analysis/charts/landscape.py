@@ -18,11 +18,7 @@ from analysis.charts.theme import (
 )
 
 KINDS = ("#1f77b4", "#8f8f8f", "#a89000", "#dd62b6")
-
-
 SETTINGS = ("#1f77b4", "#ec6b00", "#2ca02c", "#9467bd", "#9a5238", "#17a2b8")
-
-
 MAX_SETTINGS = 6
 """Of panels side by side: tables have all."""
 

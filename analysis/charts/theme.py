@@ -33,30 +33,19 @@ HUES = (
 """One color per power of two, so that a batch size has the same color in every
 figure."""
 
-
 NEUTRAL = "#7f7f7f"
 """Of what belongs to no batch size, regime or setting."""
 
-
 BAD = "#d62728"
 
-
 DASHES = ([1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [1, 4], [12, 4])
-
-
 WIDTH, HEIGHT = 340, 230
-
-
 CROSS = "M-1,-1L1,1M1,-1L-1,1"
 """The mark of what diverged."""
 
-
 PICKED = "picked"
-
-
 FADED = 0.08
 """Of their opacity marks keep so much while others are picked."""
-
 
 DARK: dict[str, Any] = {
     "background": "transparent",
@@ -74,7 +63,6 @@ DARK: dict[str, Any] = {
     "title": {"color": "#e4e6ea", "subtitleColor": "#c9cdd3"},
 }
 """What a dark page merges over the `config` of a chart, key by key."""
-
 
 Panel = TypeVar("Panel", alt.Chart, alt.LayerChart | alt.FacetChart)
 

@@ -73,15 +73,11 @@ class Scale:
 
 REAL = Scale()
 
-
 POSITIVE = Scale(0)
-
 
 PERCENTAGE = Scale(0, 100)
 
-
 POINTS = Scale(-100, 100)
-
 
 COSINE = Scale(-1, 1)
 """What has bounds: losses and lengths, accuracies, their differences, cosines."""

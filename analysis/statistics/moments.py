@@ -12,7 +12,6 @@ from analysis.statistics.intervals import bootstrap_interval
 THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """For the tails: powers of two are edges of the histogram's bins."""
 
-
 NUM_RESAMPLES = 2000
 
 

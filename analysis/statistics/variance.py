@@ -50,8 +50,6 @@ def split_variance(draws: pd.DataFrame, column: str) -> pd.DataFrame:
 SPLIT = [
     *GROUP, "num_sets", "num_orders", "part", "variance", "share", "lower", "upper",
 ]  # fmt: skip
-
-
 PARTS = ("samples", "order", "interaction")
 
 

@@ -28,12 +28,8 @@ from raybs.config.validation import (
 DRAWS_VERSION = 1
 """Raised whenever the same draw gives other numbers; it is part of every cell's key."""
 
-
 REDUCTIONS = ("mean", "sum")
-
-
 MAX_DRAWS = 1_000_000
-
 
 Pair = tuple[int, int]
 """A draw within a cell: the numbers of its sample set and of its order."""

@@ -15,10 +15,8 @@ from raybs.config.validation import any_of, is_integer, is_number, plain
 MAX_TRIALS = 100_000
 """More are likely a mistake: they must be confirmed."""
 
-
 TIMED_EPOCHS = 1000
 """Of a trial that ends after so many seconds, unless something else is asked for."""
-
 
 RULES: dict[str, Callable[[float], float]] = {
     "fixed": lambda times: 1.0,
@@ -27,13 +25,9 @@ RULES: dict[str, Callable[[float], float]] = {
 }
 """How the learning rate grows when the batch grows so many times."""
 
-
 T = TypeVar("T")
-
-
 Values: TypeAlias = T | Sequence[T] | Callable[[Mapping[str, Any]], T]
 """One value, several, or a function of the point's other values."""
-
 
 Point = Mapping[str, Any]
 
@@ -145,7 +139,6 @@ def grid(
 
 _NEEDED = ("batch_size", "learning_rate", *LENGTHS)
 """Of which some must be given: they have no default."""
-
 
 _FIELDS = (
     *_NEEDED,

@@ -16,7 +16,6 @@ TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
 key."""
 
-
 DEFERRED_BATCH_SIZE = 8
 """Updates of plain SGD at batch sizes up to this wait for several steps: measured
 faster (docs/performance.md)."""

@@ -17,17 +17,11 @@ from raybs.config.validation import (
 MAX_EPOCHS = 1_000_000
 """Of one trial: each has a state key of its own."""
 
-
 MAX_WIDTH = 1_000_000
 """Of a hidden layer: of MNIST it would have 3 GB of weights."""
 
-
 OPTIMIZERS = ("sgd", "adam", "adamw")
-
-
 PRECISIONS = ("float32", "bfloat16")
-
-
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
 
 

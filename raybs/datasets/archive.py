@@ -14,14 +14,12 @@ import numpy as np
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
-
 UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
     *(OverflowError, MemoryError, RuntimeError, SyntaxError, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error),
 )
 """What reading an .npz that is none may raise."""
-
 
 Parts = dict[str, np.ndarray[Any, Any]]
 

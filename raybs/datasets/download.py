@@ -21,7 +21,6 @@ TORCHVISION = {
 }
 """By name: torchvision's class, and the folder where it keeps its files."""
 
-
 SILENCE_SECONDS = 20.0
 """A download that hears nothing for so long has failed."""
 

@@ -18,7 +18,6 @@ IDX_FILES = {
 }
 """How the files of a folder of IDX files begin."""
 
-
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
