@@ -30,6 +30,16 @@ SETTINGS = {
     "RAY_health_check_timeout_ms": "60000",
     "RAY_health_check_failure_threshold": "3",
 }
+JOINED = """
+import sys, time
+from ray._raylet import GcsClient
+client = GcsClient(address=sys.argv[1])
+while True:
+    nodes = client.get_all_node_info().values()
+    if sum(node.state == 0 for node in nodes) >= int(sys.argv[2]):  # alive
+        break
+    time.sleep(0.1)
+"""
 PATIENT = """
 import runpy, sys
 from raybs import nodes
@@ -41,6 +51,8 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 class Cluster:
     """A head without CPUs for trials; `add` nodes with one CPU, `remove` them.
+
+    Those that it is made with have joined.
 
     The head gets `environment` besides.
     """
@@ -59,6 +71,7 @@ class Cluster:
             self.head = self._start("--head", "--num-cpus=0", *options, **environment)
             for _ in range(num_nodes):
                 self.add()
+            self.wait_joined()
         except BaseException:
             self.__exit__()
             raise
@@ -71,6 +84,16 @@ class Cluster:
         arguments = (f"--address={self.address}", "--num-cpus=1", *options)
         self.nodes.append(self._start(*arguments, mount=mount, **environment))
         return self.nodes[-1]
+
+    def wait_joined(self):
+        """Wait until the head and all nodes that were added are known as alive.
+
+        A node's processes are there a while before its cluster knows it.
+        """
+        num_nodes = str(1 + len(self.nodes))
+        words = [sys.executable, "-c", JOINED, self.address, num_nodes]
+        done = run(words, env=self.environment)
+        assert done.returncode == 0, done.stdout
 
     def remove(self, node):
         """End a node at once, as a spot instance goes."""

@@ -256,8 +256,9 @@ def bucket(monkeypatch):
     filesystem.create_dir("sweeps-of-mine")
     servers = [server]
 
-    def restart(pause):
+    def restart(pause, meanwhile):
         servers.pop().stop()
+        meanwhile()
         time.sleep(pause)
         servers.append(ThreadedMotoServer("127.0.0.1", port, verbose=False))
         servers[0].start()
@@ -274,8 +275,9 @@ def test_a_bucket_is_trained_to_interrupted_gone_on_with_and_analysed(
     store = open_store(uri, create=True)
     process = start("mine.py", "--results", uri, "--workers", "1")
     wait_for(lambda: len(store.state_files()) > 1, process)
-    restart(pause=10)  # away for a while: the worker waits for it
-    process.send_signal(signal.SIGINT)
+    # Away for a while: the worker, which is to stop, waits for it. (Were it to be
+    # stopped later, it might have trained all that there is meanwhile.)
+    restart(pause=10, meanwhile=lambda: process.send_signal(signal.SIGINT))
     said = finish(process)[0]
     assert process.returncode == 130, said
     assert "To go on:" in said

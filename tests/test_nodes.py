@@ -20,7 +20,6 @@ def kept():
 def test_nodes_go_and_another_joins_half_way_and_the_rows_are_the_same(sweep_file):
     expected = undisturbed(sweep_file(epochs=400))
     with Cluster(2) as cluster:
-        wait_for(lambda: "2 nodes" not in cluster.run("raybs.doctor")[1])
         sweep = cluster.sweep("mine.py")
         try:
             wait_for(kept, sweep)
@@ -67,6 +66,7 @@ def test_doctor_names_every_fault_that_is_planted_in_nodes(tmp_path, monkeypatch
         cluster.add(PYTHONPATH=str(tmp_path / "broken"))
         cluster.add("--num-gpus=2", TMPDIR=str(tiny), mount=f"-osize=9M none {tiny}")
         cluster.add(mount=f"none {results}")
+        cluster.wait_joined()
         status, said = cluster.run("raybs.doctor", "--dataset", "large.npz")
         assert status == 1, said
         for fault in (
