@@ -31,7 +31,8 @@ from analysis.show import (
 )
 from analysis.watch import SECONDS, watch
 from raybs.numbers import Number
-from raybs.store import Store, open_store
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 EXAMPLES = """
 \b

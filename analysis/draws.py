@@ -8,10 +8,11 @@ import pandas as pd
 
 from analysis.rerun import again, no_sweep
 from raybs.config.gradient_sweep import Cell, GradientSweep, cells, is_independent
-from raybs.fold import PER_DRAW, WORKERS, fold
-from raybs.histogram import edges
-from raybs.records import record_from_json
-from raybs.store import Place, Store, as_store
+from raybs.store.draws import PER_DRAW, WORKERS, fold
+from raybs.store.histogram import edges
+from raybs.store.opening import Place, as_store
+from raybs.store.records import record_from_json
+from raybs.store.store import Store
 
 NORMS = {
     "sample_weighted_norm": "|sum n g|, weighted by samples (the article's norm)",

@@ -24,9 +24,9 @@ from analysis.statistics.intervals import (
 )
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.validation import any_of
-from raybs.records import record_from_json
-from raybs.schemas import DRAW_COLUMNS
-from raybs.store import Store
+from raybs.store.records import record_from_json
+from raybs.store.schemas import DRAW_COLUMNS
+from raybs.store.store import Store
 
 PER_CENT = ("accuracy", "generalization_gap")
 """Ends of metrics that frames have as fractions, and claims in per cent."""

@@ -30,7 +30,8 @@ from analysis.evidence import (
 )
 from analysis.frames import Frames
 from analysis.statistics.intervals import Scale, half_width
-from raybs.store import Place, Store, as_store
+from raybs.store.opening import Place, as_store
+from raybs.store.store import Store
 
 LEVEL = 0.05
 """Of all claims of a kind together, for and against each."""

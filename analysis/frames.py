@@ -12,8 +12,9 @@ from analysis.statistics.intervals import PERCENTAGE, POSITIVE
 from raybs.config.keys import path, state_keys
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met
 from raybs.config.trial import LENGTHS, TrainConfig, canonical, label
-from raybs.records import as_resolved, record_from_json
-from raybs.store import Place, Store, as_store
+from raybs.store.opening import Place, as_store
+from raybs.store.records import as_resolved, record_from_json
+from raybs.store.store import Store
 
 METRICS = {
     "train_accuracy": "train accuracy (%)",

@@ -17,7 +17,7 @@ from analysis.rerun import sweep_command
 from analysis.sentences import command
 from analysis.show import tally
 from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.store import Store
+from raybs.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from analysis.embed import HEADINGS
 from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
 from raybs.config.gradient_sweep import GradientSweep
-from raybs.store import Store
+from raybs.store.store import Store
 
 MAX_PRINTED = 40
 """Of a table's lines on the terminal; the file has all."""
@@ -90,9 +90,9 @@ def figures_folder(store: Store, given: str | None, name: str = "") -> Path:
         ValueError: There is a link out of the results in its place, or a file.
     """
     folder = Path(given or "figures") / name
-    if not given and store.filesystem.type_name == "local":
-        folder = Path(store.root) / "figures" / name
-        if not folder.resolve().is_relative_to(Path(store.root).resolve()):
+    if not given and store.files.disk:
+        folder = store.files.disk / "figures" / name
+        if not folder.resolve().is_relative_to(store.files.disk.resolve()):
             raise ValueError(
                 f"{folder} leads out of the results; give --figures FOLDER."
             )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from raybs.store import Store
+from raybs.store.store import Store
 
 SECONDS = 5.0
 """Between looks at what is stored, and of an open page at its file."""
@@ -28,5 +28,7 @@ def watch(store: Store, write: Callable[[], None]) -> None:
 def _stored(store: Store) -> frozenset[tuple[str, int]]:
     folders = ("rows/", "draws/", "sweeps/")
     return frozenset(
-        (path, size) for path, size in store.sizes().items() if path.startswith(folders)
+        (path, size)
+        for path, size in store.files.sizes().items()
+        if path.startswith(folders)
     )

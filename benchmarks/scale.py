@@ -24,7 +24,7 @@ from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import describe
 from raybs.plan import STRETCH_SECONDS, Request, make_plan, requests
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 EPOCHS = 30
 NUM_TRIALS = (100, 1000, 10_000, 100_000)

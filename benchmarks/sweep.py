@@ -30,7 +30,7 @@ from raybs.config.catalog import find_sweep
 from raybs.cost import Speed
 from raybs.datasets.dataset import load_arrays
 from raybs.plan import make_plan
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 RAYBS, HANDWRITTEN = "raybs", "handwritten"
 NUM_WORKERS = 2

@@ -15,8 +15,8 @@ from raybs.config.validation import count
 from raybs.cost import Speed
 from raybs.datasets.dataset import describe
 from raybs.plan import Plan, Request, make_plan, requests, with_stops
-from raybs.records import as_resolved, record_from_json
-from raybs.store import Store
+from raybs.store.records import as_resolved, record_from_json
+from raybs.store.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """Of sweeps: it names files and folders."""

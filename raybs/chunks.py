@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.cost import Speed, draw_seconds, gradient_bytes
 from raybs.datasets.dataset import DatasetInfo
-from raybs.fold import stored_pairs
-from raybs.schemas import CHUNK_BYTES, DRAW_BYTES
-from raybs.store import Store
+from raybs.store.draws import stored_pairs
+from raybs.store.schemas import CHUNK_BYTES, DRAW_BYTES
+from raybs.store.store import Store
 
 CHUNK_SECONDS = 10.0
 """Estimated length of a chunk: what a crash repeats at most, and Ctrl-C waits for."""

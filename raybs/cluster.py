@@ -36,7 +36,9 @@ from raybs.session import (
     ray_session,
     trial_resources,
 )
-from raybs.store import Store, StoreError, open_store
+from raybs.store.files import StoreError
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 from raybs.tasks import DrawTasks
 
 log = logging.getLogger("raybs")
@@ -214,8 +216,9 @@ class StretchTrainable(tune.Trainable):
         self.references = datasets
         # What a worker logs is not seen: what the store has to tell goes along.
         self.messages: list[str] = []
-        store = open_store(uri, patience=resources.patience)
-        self.store = replace(store, tell=self.messages.append)
+        self.store = open_store(
+            uri, patience=resources.patience, tell=self.messages.append
+        )
         # Not by torch.cuda.is_available(): a trial may sit beside GPUs that are not its
         # own.
         self.device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")

@@ -26,7 +26,9 @@ from raybs.numbers import Number, WholeNumber
 from raybs.options import parse_gpus, parse_replicas
 from raybs.plan import Plan
 from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
-from raybs.store import Store, StoreError, open_store
+from raybs.store.files import StoreError
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 

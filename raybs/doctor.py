@@ -16,7 +16,7 @@ from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import size
 from raybs.health import CHECKS, Cluster, Node, faults
 from raybs.launch import Resources, find_address
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 EXAMPLES = """
 \b

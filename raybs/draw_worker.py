@@ -10,11 +10,11 @@ from raybs.chunks import Chunk
 from raybs.config.gradient_sweep import Cell, is_independent
 from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw
-from raybs.histogram import NUM_BINS, count_bins
 from raybs.launch import Drawn
 from raybs.model import State
-from raybs.schemas import DRAW_COLUMNS
-from raybs.store import Store
+from raybs.store.histogram import NUM_BINS, count_bins
+from raybs.store.schemas import DRAW_COLUMNS
+from raybs.store.store import Store
 from raybs.worker import device_name, from_tensors
 
 MAX_REFERENCES = 3

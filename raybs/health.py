@@ -15,7 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from raybs.display import size
-from raybs.store import Store, open_store
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "safetensors")
 """Whose versions make numbers, or files, differ."""
@@ -99,18 +100,18 @@ def show(store: Store, nonce: str, name: str) -> None:
 
 def is_seen(store: Store, nonce: str, name: str) -> bool:
     """Tell whether that file is there; network file systems may list it later."""
-    return store.holds(f"{PROBES}/{nonce}-{name}.json")
+    return store.files.holds(f"{PROBES}/{nonce}-{name}.json")
 
 
 def forget(store: Store, nonce: str, names: Iterable[str]) -> None:
     """Delete what they left."""
-    store.delete(f"{PROBES}/{nonce}-{name}.json" for name in names)
+    store.files.delete(f"{PROBES}/{nonce}-{name}.json" for name in names)
 
 
 def try_results(uri: str, nonce: str, name: str) -> str:
     """Read and write the results folder as a worker does; return what is wrong."""
     try:
-        store = replace(open_store(uri), patience=0.0)
+        store = Store(replace(open_store(uri).files, patience=0.0))
         if not is_seen(store, nonce, "driver"):
             return f"{uri} is another folder here than where the sweep was started"
         show(store, nonce, name)

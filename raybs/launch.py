@@ -10,7 +10,7 @@ from typing import Protocol
 from raybs.config.validation import any_of, is_integer, is_number, raise_all
 from raybs.cost import Speed
 from raybs.plan import Frontier, Plan
-from raybs.store import PATIENCE
+from raybs.store.files import PATIENCE
 
 DEVICES = ("cpu", "cuda", "mps")
 MAX_WORKERS = 10_000

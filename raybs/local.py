@@ -13,7 +13,8 @@ from raybs.draw_worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.plan import Frontier, Plan
 from raybs.probe import probe
-from raybs.store import Store, StoreError
+from raybs.store.files import StoreError
+from raybs.store.store import Store
 from raybs.worker import carry, prepare
 
 

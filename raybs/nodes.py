@@ -18,7 +18,7 @@ from raybs.datasets.dataset import Arrays
 from raybs.datasets.sources import fingerprint_of
 from raybs.health import CHECKS, Cluster, Node, faults, forget, is_seen, look, show
 from raybs.session import last_line
-from raybs.store import Store
+from raybs.store.store import Store
 
 ANSWER_SECONDS = 90.0
 """For which a node is waited for: a first import of torch takes a while."""

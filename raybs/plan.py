@@ -20,8 +20,8 @@ from raybs.config.sweep import TrainSweep, first_met
 from raybs.config.trial import Phase, TrainConfig, label
 from raybs.cost import USUAL, Speed, epoch_seconds, measuring_seconds, state_bytes
 from raybs.datasets.dataset import DatasetInfo
-from raybs.records import from_json
-from raybs.schemas import ROW_BYTES
+from raybs.store.records import from_json
+from raybs.store.schemas import ROW_BYTES
 
 STRETCH_SECONDS = 60.0
 """Estimated length of a stretch: three paths on two workers end together, nearly."""

@@ -9,8 +9,8 @@ from raybs.config.keys import resolved, state_keys
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
 from raybs.config.trial import TrainConfig
 from raybs.datasets.dataset import describe
-from raybs.records import as_resolved, record_from_json
-from raybs.store import Store
+from raybs.store.records import as_resolved, record_from_json
+from raybs.store.store import Store
 
 COLUMNS = ["state_key", "status", *GOAL_COLUMNS]
 
@@ -78,8 +78,8 @@ def find_prunable(store: Store) -> Pruning:
         if not ended and not diverged:
             unfinished |= here
     kept = ends | {key for key, after in followers.items() if len(after) > 1}
-    sizes = store.sizes()
-    gone = {path: sizes.get(path, 0) for path in store.leftovers()}
+    sizes = store.files.sizes()
+    gone = {path: sizes.get(path, 0) for path in store.files.leftovers()}
     shares[""].gone = len(gone)
     shares[""].gone_bytes = sum(gone.values())
     for key, paths in files.items():

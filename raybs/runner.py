@@ -32,11 +32,12 @@ from raybs.config.sweep import TrainSweep
 from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import Display, size
-from raybs.fold import fold
 from raybs.launch import Resources
 from raybs.plan import Plan
 from raybs.processor import processor
-from raybs.store import Place, Store, open_store
+from raybs.store.draws import fold
+from raybs.store.opening import Place, open_store
+from raybs.store.store import Store
 
 if TYPE_CHECKING:
     from analysis.draws import Draws
@@ -153,7 +154,8 @@ def carry_out(
 
     In more than one round, as long as less is left after each: trials that stop at a
     goal may leave what others want behind it; chunks of another driver, or of workers
-    that outlived one, may overlap with ours, and then some do not count (`raybs.fold`).
+    that outlived one, may overlap with ours, and then some do not count
+    (`raybs.store.draws`).
 
     Raises:
         KeyboardInterrupt: It was told to stop, and has saved what was under way.
@@ -232,14 +234,15 @@ def _check_disk(plan: Plan, store: Store, num_running: int) -> None:
     Raises:
         ValueError: There is less space than the plan will write.
     """
-    if store.filesystem.type_name != "local":
+    disk = store.files.disk
+    if disk is None:
         return
     # Besides, every stretch under way has two states while one replaces the other.
     needed = plan.num_bytes + 2 * num_running * plan.largest_state
-    free = shutil.disk_usage(store.root).free
+    free = shutil.disk_usage(disk).free
     if needed > free:
         raise ValueError(
-            f"The plan writes {size(needed)}, but {store.root} has {size(free)} free; "
+            f"The plan writes {size(needed)}, but {disk} has {size(free)} free; "
             "make room (python -m raybs.sweep --prune), or give another --results."
         )
 

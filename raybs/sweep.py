@@ -22,7 +22,8 @@ from raybs.display import size
 from raybs.grid_command import ListOf, grid_command
 from raybs.numbers import WholeNumber
 from raybs.options import parse_crossed, parse_names, parse_seeds
-from raybs.store import Store, open_store
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 if TYPE_CHECKING:
     from raybs.prune import Pruning
@@ -214,7 +215,7 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
         still = find_prunable(store).sizes
         sizes = {p: size for p, size in prunable.sizes.items() if p in still}
         prunable = replace(prunable, sizes=sizes)
-    store.delete(prunable.paths)
+    store.files.delete(prunable.paths)
     click.echo(f"Deleted {_files(prunable)}.")
 
 

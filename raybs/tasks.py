@@ -13,7 +13,9 @@ from raybs.datasets.dataset import Arrays
 from raybs.launch import Drawn, Event, OnEvent, Resources
 from raybs.plan import Plan
 from raybs.session import Waiting, last_line
-from raybs.store import Store, StoreError, open_store
+from raybs.store.files import StoreError
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 MAX_RETRIES = 3
 """How often a chunk starts again after its worker died or raised."""
@@ -55,9 +57,7 @@ def _take(
     if _kept.get("name") != name:
         _kept.clear()
         messages: list[str] = []
-        store = replace(
-            open_store(uri, patience=resources.patience), tell=messages.append
-        )
+        store = open_store(uri, patience=resources.patience, tell=messages.append)
         _kept["messages"] = messages
         _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
         # Without the test set: draws leave it alone.
@@ -135,7 +135,7 @@ class DrawTasks:
                 if isinstance(drawn, StoreError):  # the others would fail alike
                     raise drawn
                 for message in messages:
-                    self.store.tell(message)
+                    self.store.files.tell(message)
                 self.on_event(Event(kind="finished", index=index, drawn=drawn))
 
     def run(self, slots: Callable[[], int], waiting: Waiting) -> None:

@@ -15,7 +15,8 @@ from raybs.datasets.tensors import Dataset
 from raybs.launch import Report
 from raybs.model import State, moment_names
 from raybs.plan import Stretch
-from raybs.store import Store, Tensors
+from raybs.store.store import Store
+from raybs.store.tensors import Tensors
 from raybs.train import Progress, train
 
 COUNTERS = ("epoch", "step", "samples_seen")
@@ -98,7 +99,7 @@ def carry(
             # The state saved to go on from half-way makes room for this one.
             first = stretch.start + (stretch.start in stretch.keep)
             old = [p for key in stretch.keys[first:epoch] for p in files.pop(key, [])]
-            store.delete(path for path in old if path.startswith("rolling"))
+            store.files.delete(path for path in old if path.startswith("rolling"))
             files[stretch.keys[epoch]] = written
 
     try:

@@ -21,7 +21,7 @@ from waits import wait_for
 
 import raybs
 from raybs.config import Phase, TrainConfig, TrainSweep
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 SWEEP = '''"""Paths with forks, each of some seconds, on a subset."""
 import sys

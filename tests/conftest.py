@@ -17,7 +17,8 @@ from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import Arrays, describe, load_arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.plan import Plan, make_plan, requests
-from raybs.store import Store, open_store
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 torch.set_num_threads(1)
 

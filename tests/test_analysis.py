@@ -298,7 +298,7 @@ def test_an_unmeasured_sweep_gives_a_table_and_no_empty_chart(store, subset, tmp
     result = CliRunner().invoke(main, ["--results", store.uri, "--format", "md"])
     assert result.exit_code == 0, result.output
     assert "nothing measured yet" in result.output
-    assert [p.name for p in (Path(store.root) / "figures/one").iterdir()] == [
+    assert [p.name for p in (Path(store.files.root) / "figures/one").iterdir()] == [
         "table.md"
     ]
 

@@ -9,7 +9,7 @@ from clusters import Cluster
 from conftest import numbers, undisturbed
 from waits import finish, run, wait_for
 
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 HEAD_ID = "f" * 51 + "00000"
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"

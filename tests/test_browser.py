@@ -11,7 +11,7 @@ from analysis.claims import article
 from analysis.report import render, write_report
 from raybs.config import TrainSweep
 from raybs.config.keys import state_keys
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():

@@ -19,7 +19,7 @@ from raybs import cluster
 from raybs.launch import Resources
 from raybs.plan import Frontier
 from raybs.session import Waiting
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 
 def command(*arguments):
@@ -246,7 +246,7 @@ ACCOUNTS = {
     ),
     "StoreError: s3://b/rows/x: 9 bytes cannot be written (full).": (
         "Failure # 1\nfull\nFailure # 2\nTraceback\n"
-        "raybs.store.StoreError: s3://b/rows/x: 9 bytes cannot be written (full)."
+        "raybs.store.files.StoreError: s3://b/rows/x: 9 bytes cannot be written (full)."
     ),
     "ValueError: No results in '/shared': there is no format.json in it.": STARTING,
 }

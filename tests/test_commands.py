@@ -19,8 +19,8 @@ from analysis.rerun import cell_command, trial_command
 from analysis.sentences import sentence
 from raybs import GradientSweep, TrainSweep, asked, doctor, grid_command, run, sweep
 from raybs.config.keys import state_keys
-from raybs.records import record_from_json
-from raybs.store import open_store
+from raybs.store.opening import open_store
+from raybs.store.records import record_from_json
 
 ROOT = Path(__file__).parent.parent
 COMMAND = re.compile(r"""python -m [^;:,()\\"\n]*[\w/*]""")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raybs.config.keys import path, state_keys
 from raybs.config.sweep import TrainSweep, truncated, with_seeds
 from raybs.config.trial import Phase, TrainConfig, canonical, label
-from raybs.records import from_json, sweep_from_json
+from raybs.store.records import from_json, sweep_from_json
 
 phases = st.builds(
     Phase,

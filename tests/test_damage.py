@@ -17,10 +17,11 @@ from conftest import Subset
 import analysis
 from analysis.evidence import find_sweeps
 from raybs.asked import Asked, Changes, find
-from raybs.fold import stored_pairs
 from raybs.launch import Resources
 from raybs.runner import carry_out, first_plan
-from raybs.store import Store, open_store
+from raybs.store.draws import stored_pairs
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 from raybs.sweep import main
 
 TRIALS = '''"""Two rates, one of which diverges, and a fork."""

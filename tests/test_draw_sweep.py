@@ -13,8 +13,8 @@ import analysis
 from analysis.__main__ import main as analyze
 from analysis.charts.figures import draw_figures
 from analysis.draws import complete
-from raybs.schemas import DRAW_COLUMNS
-from raybs.store import open_store
+from raybs.store.opening import open_store
+from raybs.store.schemas import DRAW_COLUMNS
 from raybs.sweep import main
 
 FILE = '''"""Draws from a small net."""
@@ -236,7 +236,7 @@ def test_a_start_whose_rows_are_stored_but_not_its_state_is_trained_again(write)
     store = open_store("results")
     rows = store.read_rows().num_rows
     for paths in store.state_files().values():
-        store.delete(paths)
+        store.files.delete(paths)
     assert "1 trial asks for 2 epochs: all stored" in run(
         "--draws", 1, "--regime", "late"
     )
@@ -297,7 +297,9 @@ def test_frames_of_nothing_drawn_yet_are_empty_and_nothing_fails(write, subset):
     write()
     run("--draws", 1)
     store = open_store("results")
-    store.delete([f"draws/{path.name}" for path in Path("results/draws").iterdir()])
+    store.files.delete(
+        [f"draws/{path.name}" for path in Path("results/draws").iterdir()]
+    )
     found = drawn()
     assert len(found.draws) == 0
     assert set(found.cells["stored"]) == {0}

@@ -15,9 +15,9 @@ from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep, cells, check_samples
 from raybs.cost import USUAL, draw_seconds
 from raybs.datasets.dataset import DatasetInfo
-from raybs.fold import fold, stored_pairs
-from raybs.records import sweep_from_json
-from raybs.schemas import CHUNK_SCHEMA, DRAW_COLUMNS
+from raybs.store.draws import fold, stored_pairs
+from raybs.store.records import sweep_from_json
+from raybs.store.schemas import CHUNK_SCHEMA, DRAW_COLUMNS
 
 INFO = DatasetInfo(fingerprint="f", num_samples=60000, num_features=784, num_classes=10)
 START = TrainConfig(phases=(Phase(batch_size=1024, learning_rate=0.01, epochs=2),))

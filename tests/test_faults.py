@@ -16,7 +16,9 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from waits import finish, run, wait_for
 
-from raybs.store import ENDINGS, Store, StoreError, open_store
+from raybs.store.files import ENDINGS, Files, StoreError
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 started = []
 
@@ -72,14 +74,14 @@ def broken_store(folder, *errors, patience=60.0):
     for name in ENDINGS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     told = []
-    store = Store(
+    files = Files(
         uri="far",
         filesystem=Broken(errors),
         root=str(folder),
         tell=told.append,
         patience=patience,
     )
-    return store, told
+    return Store(files), told
 
 
 AWAY = OSError(errno.ETIMEDOUT, "timed out")
@@ -87,7 +89,7 @@ BUCKET = OSError("AWS Error NETWORK_CONNECTION during PutObject operation: curlC
 
 
 def test_a_store_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("raybs.store.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("raybs.store.files.time.sleep", lambda seconds: None)
     store, told = broken_store(tmp_path, AWAY, BUCKET, AWAY)
     store.write_record("sweeps", "one", {"a": 1})
     assert store.read_records("sweeps", dict) == {"one": {"a": 1}}
@@ -281,7 +283,7 @@ def test_a_bucket_is_trained_to_interrupted_gone_on_with_and_analysed(
     said = finish(process)[0]
     assert process.returncode == 130, said
     assert "To go on:" in said
-    assert len(store._list("rolling")) == 1
+    assert len(store.files.names("rolling")) == 1
     said += call("mine.py", "--results", uri, "--figures", "charts")
     assert numbers(store) == expected
     assert "not-to-be-logged" not in said

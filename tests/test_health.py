@@ -16,7 +16,7 @@ from raybs.health import (
     show,
     try_results,
 )
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 VERSIONS = {"python": "3.11.7", "torch": "2.15.0"}
 NODE = Node(

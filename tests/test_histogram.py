@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from raybs.histogram import NUM_BINS, count_bins, edges
+from raybs.store.histogram import NUM_BINS, count_bins, edges
 
 # No subnormal numbers: other tests set this process to flush them to zero.
 floats = st.floats(

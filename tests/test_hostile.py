@@ -34,11 +34,12 @@ from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.datasets.dataset import describe, load_arrays
-from raybs.fold import PER_DRAW
 from raybs.grid_command import grid_command
 from raybs.prune import find_prunable
-from raybs.schemas import CHUNK_SCHEMA, ROW_SCHEMA
-from raybs.store import ENDINGS, _digest, open_store
+from raybs.store.draws import PER_DRAW
+from raybs.store.files import ENDINGS, _digest
+from raybs.store.opening import open_store
+from raybs.store.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.sweep import main as sweep_command
 
 CONFIG = TrainConfig(
@@ -97,7 +98,7 @@ def chunk(**fields):
 def plant(store, folder, content, key="k"):
     """Write a file whose name holds the hash of its content, as ours do."""
     name = f"{key}-{_digest(content)}{ENDINGS[folder]}"
-    path = Path(store.root) / folder / name
+    path = Path(store.files.root) / folder / name
     path.write_bytes(content)
     return path
 
@@ -142,7 +143,7 @@ def read_all(store):
 
 
 def assert_set_aside(store, paths, caplog):
-    aside = Path(store.root) / "set_aside"
+    aside = Path(store.files.root) / "set_aside"
     for path in paths:
         assert not path.exists(), path
         assert (aside / path.name).exists(), path
@@ -279,7 +280,7 @@ def test_hostile_records_are_set_aside(stranger, caplog):
         record(stranger, f"bad{i}", SWEEP, **fields)
     with little_memory():
         read_all(stranger)
-    folder = Path(stranger.root) / "sweeps"
+    folder = Path(stranger.files.root) / "sweeps"
     paths = [folder / f"bad{i}.json" for i in range(len(HOSTILE))]
     assert_set_aside(stranger, paths, caplog)
 
@@ -289,7 +290,7 @@ def test_json_that_is_no_record_is_set_aside(stranger, caplog):
     paths = []
     for folder in ("sweeps", "speeds"):
         for i, text in enumerate(texts):
-            paths.append(Path(stranger.root) / folder / f"{folder}{i}.json")
+            paths.append(Path(stranger.files.root) / folder / f"{folder}{i}.json")
             paths[-1].write_text(text)
     read_all(stranger)
     assert_set_aside(stranger, paths, caplog)
@@ -315,7 +316,7 @@ def test_with_any_speed_there_is_a_plan(stranger, seconds):
 
 
 def test_records_by_no_names_of_ours_are_left_alone(stranger, caplog):
-    folder = Path(stranger.root) / "sweeps"
+    folder = Path(stranger.files.root) / "sweeps"
     text = (folder / "sound.json").read_text()
     for name in ("a\nb", "\x1b[2Jx", "<script>", "...", "..", "a\\..\\b", "\u202ex"):
         (folder / f"{name}.json").write_text(text)
@@ -526,14 +527,14 @@ def test_a_file_that_is_a_link_is_set_aside_itself(stranger, victim, caplog):
         ("sweeps", "settings.json"),
         ("states", "model-0.safetensors"),
     ):
-        (Path(stranger.root) / folder / name).symlink_to(victim / name)
+        (Path(stranger.files.root) / folder / name).symlink_to(victim / name)
     read_all(stranger)
     assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("place", ["figures", "figures/sound"])
 def test_charts_are_not_drawn_through_a_link(stranger, victim, place):
-    link = Path(stranger.root) / place
+    link = Path(stranger.files.root) / place
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(victim)
     result = command("sound", "--results", stranger.uri, "--format", "png")
@@ -545,7 +546,7 @@ def test_charts_are_not_drawn_through_a_link(stranger, victim, place):
 def test_what_is_no_folder_where_figures_go_is_named(stranger, tmp_path, place, kind):
     """The report goes to figures/ itself."""
     folder, _, name = place.partition("/")
-    root = tmp_path if folder == "out" else Path(stranger.root)
+    root = tmp_path if folder == "out" else Path(stranger.files.root)
     given = ("--figures", str(root / place)) if folder == "out" else ()
     (root / place).parent.mkdir(exist_ok=True)
     os.mkfifo(root / place)
@@ -562,14 +563,14 @@ def test_what_is_no_folder_where_figures_go_is_named(stranger, tmp_path, place, 
     ("kind", "name"), [("html", "report.html"), ("md", "sound/table.md")]
 )
 def test_a_folder_where_a_figure_goes_is_named(stranger, kind, name):
-    place = Path(stranger.root) / "figures" / name
+    place = Path(stranger.files.root) / "figures" / name
     place.mkdir(parents=True)
     result = command("sound", "--results", stranger.uri, "--format", kind)
     assert (result.exit_code, str(place) in result.output) == (2, True)
 
 
 def test_tables_take_the_place_of_links(stranger, victim):
-    table = Path(stranger.root) / "figures/sound/table.md"
+    table = Path(stranger.files.root) / "figures/sound/table.md"
     table.parent.mkdir(parents=True)
     table.symlink_to(victim / "settings.json")
     read_all(stranger)
@@ -578,8 +579,8 @@ def test_tables_take_the_place_of_links(stranger, victim):
 
 @pytest.mark.parametrize("folder", ["sweeps", "states", "set_aside"])
 def test_a_results_folder_that_leads_out_of_itself_is_refused(stranger, victim, folder):
-    (Path(stranger.root) / "sweeps/settings.json").write_text("{}")
-    place = Path(stranger.root) / folder
+    (Path(stranger.files.root) / "sweeps/settings.json").write_text("{}")
+    place = Path(stranger.files.root) / folder
     if place.exists():
         place.rename(place.with_suffix(".old"))
     place.symlink_to(victim)

@@ -13,7 +13,7 @@ from waits import run, wait_for
 import raybs
 from raybs import interrupts
 from raybs.runner import stopping
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 WRAPPER = """
 import atexit, importlib.abc, runpy, signal, subprocess, sys, threading
@@ -117,7 +117,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
         "raybs.plan:make_plan",
         "torch",
         "raybs.display:Display.on_event",  # training
-        "raybs.store:Store.compact_rows",  # after it
+        "raybs.store.store:Store.compact_rows",  # after it
         "altair",
         "analysis.charts.theme:_rendered",
         "leaving",
@@ -222,7 +222,7 @@ def test_the_analysis_ends_likewise(sweep_file, moment, number):
 
 def test_a_sweep_stopped_after_training_goes_on_without_it(sweep_file):
     expected = undisturbed(sweep_file())
-    signalled("raybs.store:Store.compact_rows", BOTH[:1], "mine.py", "--local")
+    signalled("raybs.store.store:Store.compact_rows", BOTH[:1], "mine.py", "--local")
     again = subprocess.run(
         [sys.executable, "-m", "raybs.sweep", "mine.py", "--local"],
         capture_output=True,

@@ -7,7 +7,7 @@ from clusters import RAY, Cluster, free_port, wait_for_work
 from conftest import numbers, undisturbed
 from waits import run, wait_for
 
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 
 @pytest.fixture

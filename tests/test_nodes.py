@@ -10,7 +10,7 @@ from waits import finish, wait_for
 
 import raybs
 from raybs.health import CHECKS
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 
 def kept():

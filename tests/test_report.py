@@ -27,7 +27,7 @@ from analysis.tables import numbers_table
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds
-from raybs.fold import PER_DRAW
+from raybs.store.draws import PER_DRAW
 
 TITLES = [
     "Effect of batch size",

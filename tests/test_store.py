@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from raybs.schemas import ROW_SCHEMA
-from raybs.store import ENDINGS, FORMAT, Store, open_store
+from raybs.store.files import ENDINGS, Files
+from raybs.store.opening import FORMAT, open_store
+from raybs.store.schemas import ROW_SCHEMA
+from raybs.store.store import Store
 
 
 def row(key, epoch=1, **fields):
@@ -26,9 +28,9 @@ def keys(store):
 
 def files(store):
     """All files but the format's."""
-    found = (p for p in Path(store.root).rglob("*") if p.is_file())
+    found = (p for p in Path(store.files.root).rglob("*") if p.is_file())
     return sorted(
-        str(p.relative_to(store.root)) for p in found if p.name[:6] != "format"
+        str(p.relative_to(store.files.root)) for p in found if p.name[:6] != "format"
     )
 
 
@@ -45,7 +47,7 @@ def any_store(request, tmp_path):
     for folder in ENDINGS:  # a real bucket has none to make
         base.create_dir(str(tmp_path / "bucket" / folder))
     bucket = fs.SubTreeFileSystem(str(tmp_path / "bucket"), base)
-    return Store(uri="bucket", filesystem=bucket, root=".")
+    return Store(Files(uri="bucket", filesystem=bucket, root="."))
 
 
 def test_rows_come_back_as_written(any_store):
@@ -76,7 +78,7 @@ def test_states_come_back_as_written(any_store):
     np.testing.assert_array_equal(tensors["weights.0"], STATE["weights.0"])
     assert counters == COUNTERS
     assert any_store.read_state("other") is None
-    any_store.delete([path, path])
+    any_store.files.delete([path, path])
     assert any_store.state_files() == {}
 
 
@@ -92,7 +94,7 @@ def test_a_corrupt_file_is_named_set_aside_and_missing(store, caplog, kind, dama
     store.write_rows([row("a")])
     store.write_rows([row("b")])
     store.write_state("a", STATE, COUNTERS, rolling=False)
-    path = sorted((Path(store.root) / kind).iterdir())[0]
+    path = sorted((Path(store.files.root) / kind).iterdir())[0]
     content = bytearray(path.read_bytes())
     if damage == "truncated":
         del content[len(content) // 2 :]
@@ -113,7 +115,7 @@ def test_a_corrupt_file_is_named_set_aside_and_missing(store, caplog, kind, dama
 
 def test_an_unreadable_sweep_is_set_aside_too(store, caplog):
     store.write_record("sweeps", "one", {})
-    (Path(store.root) / "sweeps/two.json").write_text("{")
+    (Path(store.files.root) / "sweeps/two.json").write_text("{")
     assert store.read_records("sweeps", dict) == {"one": {}}
     assert "two.json" in caplog.text
 
@@ -125,15 +127,15 @@ def test_a_record_comes_back_however_its_numbers_are_written(any_store):
     any_store.write_record("sweeps", "one", RECORD)
     [found] = any_store.read_records("sweeps", dict).values()
     assert str(found) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
-    content = any_store._read("sweeps/one.json")
-    any_store._write("sweeps/one.json", json.dumps(json.loads(content)).encode())
+    content = any_store.files.read("sweeps/one.json")
+    any_store.files.write("sweeps/one.json", json.dumps(json.loads(content)).encode())
     assert str(any_store.read_records("sweeps", dict)["one"]) == str(found)
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "speeds"])
 def test_a_record_with_another_digit_is_named_and_set_aside(store, caplog, folder):
     store.write_record(folder, "one", {"batch_sizes": [16, 64], "seed": 0})
-    path = Path(store.root) / folder / "one.json"
+    path = Path(store.files.root) / folder / "one.json"
     path.write_text(path.read_text().replace("64", "61"))
     assert store.read_records(folder, dict) == {}
     assert f"{folder}/one.json is no record ('it is truncated or corr" in caplog.text
@@ -143,7 +145,7 @@ def test_a_record_with_another_digit_is_named_and_set_aside(store, caplog, folde
 def test_a_record_by_the_name_of_another_is_set_aside(store, caplog):
     store.write_record("sweeps", "one", {"a": 1})
     store.write_record("sweeps", "two", {"a": 2})
-    folder = Path(store.root) / "sweeps"
+    folder = Path(store.files.root) / "sweeps"
     (folder / "one.json").replace(folder / "two.json")
     assert store.read_records("sweeps", dict) == {}
     assert """two.json is no record ("it is that of 'one'")""" in caplog.text
@@ -151,14 +153,14 @@ def test_a_record_by_the_name_of_another_is_set_aside(store, caplog):
 
 def test_a_record_of_an_older_raybs_has_no_digest_and_is_read(store):
     value = {"digits": 1, "title": "other"}
-    (Path(store.root) / "sweeps/one.json").write_text(json.dumps(value))
+    (Path(store.files.root) / "sweeps/one.json").write_text(json.dumps(value))
     assert store.read_records("sweeps", dict) == {"one": value}
 
 
 def test_a_record_whose_digest_has_lost_its_name_is_set_aside(store, caplog):
     """It is none of an older raybs, which wrote no name."""
     store.write_record("sweeps", "one", {"digits": 1})
-    path = Path(store.root) / "sweeps/one.json"
+    path = Path(store.files.root) / "sweeps/one.json"
     path.write_text(path.read_text().replace('"digest"', '"dihest"'))
     assert store.read_records("sweeps", dict) == {}
     assert "sweeps/one.json" in caplog.text
@@ -166,7 +168,7 @@ def test_a_record_whose_digest_has_lost_its_name_is_set_aside(store, caplog):
 
 def test_files_that_are_not_ours_are_left_alone(store, caplog):
     for name in ("rows/.DS_Store", "sweeps/README", "sweeps/.x.json", "states/junk"):
-        (Path(store.root) / name).write_text("")
+        (Path(store.files.root) / name).write_text("")
     assert keys(store) == []
     assert store.read_records("sweeps", dict) == {}
     assert store.state_files() == {}
@@ -177,7 +179,7 @@ def test_files_that_are_not_ours_are_left_alone(store, caplog):
 def test_a_folder_from_git_that_lacks_its_empty_folders_is_fine(store):
     store.write_rows([row("a")])
     for folder in ("states", "rolling", "sweeps"):
-        (Path(store.root) / folder).rmdir()
+        (Path(store.files.root) / folder).rmdir()
     again = open_store(store.uri, create=True)
     again.write_state("k", STATE, COUNTERS, rolling=True)
     assert keys(again) == ["a"]
@@ -190,13 +192,13 @@ def test_a_file_appears_whole_or_not_at_all(store, monkeypatch):
         type_name = "local"
 
         def __getattr__(self, name):
-            return getattr(store.filesystem, name)
+            return getattr(store.files.filesystem, name)
 
         def open_output_stream(self, path):
             Path(path).write_bytes(b"half")
             raise OSError(28, "No space left on device", path)
 
-    full = replace(store, filesystem=Full())
+    full = Store(replace(store.files, filesystem=Full()))
     with pytest.raises(OSError, match="No space left"):
         full.write_rows([row("a")])
     assert files(store) == []
@@ -205,13 +207,13 @@ def test_a_file_appears_whole_or_not_at_all(store, monkeypatch):
 def test_leftovers_of_killed_writers_are_ignored_and_deleted(store):
     store.write_rows([row("a")])
     for folder in ("rows", "states"):
-        (Path(store.root) / folder / "x-0.parquet.123.tmp").write_bytes(b"half")
+        (Path(store.files.root) / folder / "x-0.parquet.123.tmp").write_bytes(b"half")
     assert keys(store) == ["a"]
     assert store.state_files() == {}
-    assert store.leftovers() == []  # their writers may live
+    assert store.files.leftovers() == []  # their writers may live
     for folder in ("rows", "states"):
-        os.utime(Path(store.root) / folder / "x-0.parquet.123.tmp", (0, 0))
-    store.delete(store.leftovers())
+        os.utime(Path(store.files.root) / folder / "x-0.parquet.123.tmp", (0, 0))
+    store.files.delete(store.files.leftovers())
     assert len(files(store)) == 1
 
 
@@ -287,7 +289,7 @@ def make_other(path, kind):
 @pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
 @pytest.mark.parametrize("options", [{}, {"create": True}, {"missing_ok": True}])
 def test_what_is_no_file_in_place_of_the_format_is_refused(store, kind, options):
-    place = Path(store.root) / "format.json"
+    place = Path(store.files.root) / "format.json"
     make_other(place, kind)
     with pytest.raises(ValueError, match=r"format\.json in it is no file") as error:
         open_store(store.uri, **options)
@@ -297,7 +299,7 @@ def test_what_is_no_file_in_place_of_the_format_is_refused(store, kind, options)
 @pytest.mark.parametrize("kind", ["file", "pipe"])
 @pytest.mark.parametrize("folder", ["rows", "speeds", "set_aside"])
 def test_a_file_in_place_of_a_folder_is_refused(store, folder, kind):
-    place = Path(store.root) / folder
+    place = Path(store.files.root) / folder
     make_other(place, kind)
     for options in ({}, {"create": True}, {"missing_ok": True}):
         with pytest.raises(ValueError, match=f"{folder} in it is no folder") as error:
@@ -311,8 +313,8 @@ def test_what_is_no_file_in_place_of_one_is_named_and_set_aside(store, caplog, k
     store.write_rows([row("b")])
     store.write_record("sweeps", "one", {})
     store.write_state("a", STATE, COUNTERS, rolling=False)
-    held = [next((Path(store.root) / f).iterdir()) for f in ("rows", "states")]
-    paths = [*held, Path(store.root) / "sweeps/one.json"]
+    held = [next((Path(store.files.root) / f).iterdir()) for f in ("rows", "states")]
+    paths = [*held, Path(store.files.root) / "sweeps/one.json"]
     for path in paths:
         make_other(path, kind)
     assert len(keys(store)) == 1
@@ -322,23 +324,23 @@ def test_what_is_no_file_in_place_of_one_is_named_and_set_aside(store, caplog, k
     for path in paths:
         assert f"{path.name} is {what}: moved" in caplog.text
         assert not path.exists()
-        assert (Path(store.root) / "set_aside" / path.name).exists()
+        assert (Path(store.files.root) / "set_aside" / path.name).exists()
 
 
 def test_what_is_set_aside_takes_no_others_place(store):
     for kind in ("folder", "file", "pipe", "folder"):
-        make_other(Path(store.root) / "sweeps/one.json", kind)
+        make_other(Path(store.files.root) / "sweeps/one.json", kind)
         assert store.read_records("sweeps", dict) == {}
-    aside = list((Path(store.root) / "set_aside").iterdir())
+    aside = list((Path(store.files.root) / "set_aside").iterdir())
     assert [path.name[-8:] for path in aside] == ["one.json"] * 4
 
 
 def test_no_file_that_is_not_ours_is_looked_at(store, caplog):
     for name in ("rows/x.d", "sweeps/.x.json"):
-        make_other(Path(store.root) / name, "folder")
-    make_other(Path(store.root) / "rows/pipe", "pipe")
+        make_other(Path(store.files.root) / name, "folder")
+    make_other(Path(store.files.root) / "rows/pipe", "pipe")
     assert keys(store) == []
-    assert store.sizes() == {}
+    assert store.files.sizes() == {}
     assert caplog.text == ""
 
 
@@ -351,5 +353,5 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 def test_rows_are_plain_parquet_for_any_other_tool(store):
     store.write_rows([row("a", test_accuracy=0.5)])
-    [path] = (Path(store.root) / "rows").iterdir()
+    [path] = (Path(store.files.root) / "rows").iterdir()
     assert pq.read_table(path)["test_accuracy"].to_pylist() == [0.5]

@@ -24,7 +24,7 @@ from raybs.cost import Speed, speed_from_json
 from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds
 from raybs.processor import processor
-from raybs.store import FORMAT, open_store
+from raybs.store.opening import FORMAT, open_store
 from raybs.sweep import main
 
 FILE = '''"""Two rates side by side.

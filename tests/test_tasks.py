@@ -13,8 +13,8 @@ from clusters import descendants
 from conftest import Subset
 from waits import finish, run, wait_for
 
-from raybs.fold import fold
-from raybs.store import open_store
+from raybs.store.draws import fold
+from raybs.store.opening import open_store
 
 SWEEP = '''"""Draws from a small net on a subset."""
 from raybs import GradientSweep, Phase, TrainConfig

@@ -12,7 +12,7 @@ from raybs.config.keys import state_keys
 from raybs.cost import USUAL
 from raybs.launch import Resources
 from raybs.runner import carry_out
-from raybs.store import open_store
+from raybs.store.opening import open_store
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_it_writes_at_once_and_after_changes_only(stored, monkeypatch):
 def test_states_and_figures_are_no_change(stored, monkeypatch, tmp_path):
     store, _ = stored
     written = []
-    path = f"{store.root}/figures/report.html"
+    path = f"{store.files.root}/figures/report.html"
 
     def draw():
         Path(path).write_text("x")

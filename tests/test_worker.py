@@ -8,7 +8,8 @@ from conftest import datasets, numbers, plan_of
 
 from raybs.launch import Resources
 from raybs.local import run_local
-from raybs.store import Store, open_store
+from raybs.store.opening import open_store
+from raybs.store.store import Store
 from raybs.worker import carry, prepare
 
 
@@ -51,7 +52,7 @@ def test_a_plan_leaves_every_row_and_the_states_that_others_go_on_from(
     assert plan_of(configs, undisturbed).stretches == ()
     assert len(numbers(undisturbed)) == 1 + 2 + 3 + 2 + 1 + 4
     assert len(states(undisturbed)) == 4  # the fork and three ends
-    assert not list((Path(undisturbed.root) / "rolling").iterdir())
+    assert not list((Path(undisturbed.files.root) / "rolling").iterdir())
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
@@ -120,7 +121,7 @@ def test_nothing_rolls_on_after_an_end(store, subset):
     config = subset.config((64, 0.05, 5))
     finish(plan_of([config], store, evaluate_every=4), store, subset.data)
     finish(plan_of([config], store), store, subset.data, save_seconds=0)
-    assert not list((Path(store.root) / "rolling").iterdir())
+    assert not list((Path(store.files.root) / "rolling").iterdir())
 
 
 def test_seconds_are_those_since_the_last_row(store, subset):
@@ -139,11 +140,11 @@ def test_a_corrupt_file_is_trained_again(
     finish(plan, store, subset.data)
     longer = [subset.config((64, 0.05, 2), (8, 0.01, 5))]
     if which == "fork":
-        folder = Path(store.root) / "states"
+        folder = Path(store.files.root) / "states"
         key = plan_of(longer, store).stretches[0].keys[5]
         [path] = [path for path in folder.iterdir() if path.name.startswith(key)]
     else:
-        path = min((Path(store.root) / "rows").iterdir())
+        path = min((Path(store.files.root) / "rows").iterdir())
     path.write_bytes(path.read_bytes()[:-5])
     finish(plan_of([*configs, *longer], store), store, subset.data)
     assert path.name in caplog.text

@@ -11,6 +11,7 @@ import numpy as np
 
 NUM_BINS = 2**16
 
+
 Array = np.ndarray[Any, Any]
 
 

@@ -28,8 +28,11 @@ ROW_SCHEMA = pa.schema(
         ("status", pa.string()),
     ]
 )
+
+
 ROW_BYTES = 300
 """Bytes of one row on disk, for estimates: measured in Parquet with 30 rows a file."""
+
 
 DRAW_COLUMNS = (
     "summed_gradient_norm",
@@ -44,6 +47,7 @@ DRAW_COLUMNS = (
 )
 """What is measured of a draw (`raybs.gradients`)."""
 
+
 CHUNK_SCHEMA = pa.schema(
     [
         ("cell_key", pa.string()),
@@ -53,8 +57,8 @@ CHUNK_SCHEMA = pa.schema(
         *((name, pa.list_(pa.float32())) for name in DRAW_COLUMNS),
         ("num_steps", pa.list_(pa.int32())),
         ("status", pa.list_(pa.string())),
-        # Histogram of all entries of sum n_k g_k, of draws that are complete and not
-        # crossed: bins that are not empty (`raybs.histogram`), and what they hold.
+        # Histogram of all entries of sum n_k g_k, of draws that are complete and
+        # not crossed: bins that are not empty (`raybs.store.histogram`), and counts.
         ("bin", pa.list_(pa.uint16())),
         ("count", pa.list_(pa.int64())),
         ("seconds", pa.float64()),
@@ -65,6 +69,10 @@ CHUNK_SCHEMA = pa.schema(
     ]
 )
 """One row per chunk: draws of one cell, and the histogram that belongs to them."""
+
+
 CHUNK_BYTES = 12_000
+
+
 DRAW_BYTES = 60
 """Bytes on disk of a chunk's histogram, and of one draw, for estimates."""

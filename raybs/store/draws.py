@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from raybs.config.gradient_sweep import Pair
-from raybs.schemas import CHUNK_SCHEMA
+from raybs.store.schemas import CHUNK_SCHEMA
 
 PER_DRAW = [
     field.name
     for field in CHUNK_SCHEMA
     if pa.types.is_list(field.type) and field.name not in ("bin", "count")
 ]
+
+
 WORKERS = ("device", "num_threads", "num_replicas", "torch_version")
 
 

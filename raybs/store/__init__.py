@@ -1,0 +1,1 @@
+"""The results folder: files that appear whole, and the tables and records in them."""
