@@ -23,7 +23,9 @@ from benchmarks.sweep import reports, write_tiny
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import describe
-from raybs.plan import STRETCH_SECONDS, Request, make_plan, requests
+from raybs.plan.cut import STRETCH_SECONDS
+from raybs.plan.plan import make_plan
+from raybs.plan.requests import Request, requests
 from raybs.store.opening import open_store
 
 EPOCHS = 30

@@ -12,9 +12,10 @@ import click
 import pandas as pd
 
 from benchmarks.report import finish, machine, markdown
-from raybs.asked import Changes, find
-from raybs.cost import USUAL, Speed
-from raybs.plan import Frontier, Plan, make_plan
+from raybs.plan.cost import USUAL, Speed
+from raybs.plan.overrides import Changes
+from raybs.plan.plan import Frontier, Plan, make_plan
+from raybs.plan.resolve import find
 
 NUM_WORKERS = (2, 8, 32)
 GPU = Speed(

@@ -24,12 +24,12 @@ import pandas as pd
 
 from benchmarks.report import finish, machine, markdown, spread
 from benchmarks.schedule import TRAINING_SWEEPS, makespan
-from raybs.asked import find
 from raybs.config import TrainConfig
 from raybs.config.catalog import find_sweep
-from raybs.cost import Speed
 from raybs.datasets.dataset import load_arrays
-from raybs.plan import make_plan
+from raybs.plan.cost import Speed
+from raybs.plan.plan import make_plan
+from raybs.plan.resolve import find
 from raybs.store.opening import open_store
 
 RAYBS, HANDWRITTEN = "raybs", "handwritten"

@@ -23,12 +23,13 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from raybs.cost import Speed
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
-from raybs.launch import Calibrate, OnEvent, Pack, Report, Resources
+from raybs.launch import Calibrate, OnEvent, Pack, Resources
 from raybs.nodes import check_nodes
-from raybs.plan import Frontier, Plan, stretch_from_json, stretch_to_json
+from raybs.plan.cost import Speed
+from raybs.plan.plan import Frontier, Plan
+from raybs.plan.stretches import Report, stretch_from_json, stretch_to_json
 from raybs.session import (
     Waiting,
     cluster_resources,

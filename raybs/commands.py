@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from raybs import interrupts
-from raybs.asked import Asked, find_replaced
 from raybs.config.grid import MAX_TRIALS
 from raybs.config.validation import count
 from raybs.display import duration, size
@@ -24,7 +23,9 @@ from raybs.launch import (
 )
 from raybs.numbers import Number, WholeNumber
 from raybs.options import parse_gpus, parse_replicas
-from raybs.plan import Plan
+from raybs.plan.plan import Plan
+from raybs.plan.recorded import find_replaced
+from raybs.plan.resolve import Asked
 from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
 from raybs.store.files import StoreError
 from raybs.store.opening import open_store

@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from raybs.chunks import Chunk
 from raybs.launch import Event
-from raybs.plan import Plan, Stretch
+from raybs.plan.chunks import Chunk
+from raybs.plan.plan import Plan
+from raybs.plan.stretches import Stretch
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines about work under way."""

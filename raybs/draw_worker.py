@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from raybs.chunks import Chunk
 from raybs.config.gradient_sweep import Cell, is_independent
 from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw
-from raybs.launch import Drawn
 from raybs.model import State
+from raybs.plan.chunks import Chunk, Drawn
 from raybs.store.histogram import NUM_BINS, count_bins
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.store.store import Store

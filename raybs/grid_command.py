@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from raybs.asked import Asked, Changes, ask
 from raybs.commands import run_command, said_politely, with_options
 from raybs.config.catalog import check_own_name
 from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
@@ -20,6 +19,8 @@ from raybs.options import (
     parse_until,
     parse_widths,
 )
+from raybs.plan.overrides import Changes
+from raybs.plan.resolve import Asked, ask
 
 EXAMPLES = """
 \b

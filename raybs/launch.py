@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from raybs.config.validation import any_of, is_integer, is_number, raise_all
-from raybs.cost import Speed
-from raybs.plan import Frontier, Plan
+from raybs.plan.chunks import Drawn
+from raybs.plan.cost import Speed
+from raybs.plan.plan import Frontier, Plan
+from raybs.plan.stretches import Report
 from raybs.store.files import PATIENCE
 
 DEVICES = ("cpu", "cuda", "mps")
+
+
 MAX_WORKERS = 10_000
+
+
 MAX_THREADS = 1_000
 """On one machine: more are a mistake."""
+
+
 MAX_REPLICAS = 10_000
 
 
@@ -123,27 +131,6 @@ def _is_ipv6(text: str) -> bool:
 
 class LaunchError(OSError):
     """What a sweep ran on has failed; what it had done is kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """One epoch of a pack: test accuracies by stretch; who diverged, who is done.
-
-    Those in `reached` have met what ends their trials.
-    """
-
-    epoch: int
-    test_accuracy: dict[int, float]
-    diverged: list[int]
-    reached: list[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A chunk is done, and stored: seconds of its draws, and how many diverged."""
-
-    seconds: float
-    num_diverged: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ import torch
 from torch.optim import adam
 
 from raybs.config.trial import Phase, TrainConfig
-from raybs.cost import Speed
 from raybs.datasets.tensors import Dataset
 from raybs.measure import evaluate
 from raybs.model import State, init_state
-from raybs.processor import processor
+from raybs.plan.cost import Speed
+from raybs.plan.processor import processor
 from raybs.step import make_step, samples_per_call
 
 BATCH_SIZES = (1, 8, 64, 1024)

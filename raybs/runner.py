@@ -16,25 +16,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from raybs import interrupts
-from raybs.asked import (
-    Asked,
-    Changes,
-    ask,
-    find,
-    find_replaced,
-    plan_for,
-    write_sweeps,
-)
 from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import path
 from raybs.config.sweep import TrainSweep
-from raybs.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import Display, size
 from raybs.launch import Resources
-from raybs.plan import Plan
-from raybs.processor import processor
+from raybs.plan.cost import USUAL, Speed, guessed, is_half, speed_from_json
+from raybs.plan.overrides import Changes
+from raybs.plan.plan import Plan, plan_for
+from raybs.plan.processor import processor
+from raybs.plan.recorded import find_replaced, write_sweeps
+from raybs.plan.resolve import Asked, ask, find
 from raybs.store.draws import fold
 from raybs.store.opening import Place, open_store
 from raybs.store.store import Store

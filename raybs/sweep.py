@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raybs.asked import Asked, Changes, find
 from raybs.commands import refuse_together, run_command, said_politely, with_options
 from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.gradient_sweep import GradientSweep
@@ -22,11 +21,13 @@ from raybs.display import size
 from raybs.grid_command import ListOf, grid_command
 from raybs.numbers import WholeNumber
 from raybs.options import parse_crossed, parse_names, parse_seeds
+from raybs.plan.overrides import Changes
+from raybs.plan.resolve import Asked, find
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
 if TYPE_CHECKING:
-    from raybs.prune import Pruning
+    from raybs.plan.prune import Pruning
 
 EXAMPLES = """
 \b
@@ -179,7 +180,7 @@ def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
     Raises:
         ValueError: There is no terminal to ask at, and it was not confirmed.
     """
-    from raybs.prune import find_prunable
+    from raybs.plan.prune import find_prunable
 
     prunable = find_prunable(store)
     for share in prunable.shares:

@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 
-from raybs.chunks import Chunk
 from raybs.datasets.dataset import Arrays
-from raybs.launch import Drawn, Event, OnEvent, Resources
-from raybs.plan import Plan
+from raybs.launch import Event, OnEvent, Resources
+from raybs.plan.chunks import Chunk, Drawn
+from raybs.plan.plan import Plan
 from raybs.session import Waiting, last_line
 from raybs.store.files import StoreError
 from raybs.store.opening import open_store

@@ -12,9 +12,8 @@ import torch
 from raybs.config.sweep import is_met
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.launch import Report
 from raybs.model import State, moment_names
-from raybs.plan import Stretch
+from raybs.plan.stretches import Report, Stretch
 from raybs.store.store import Store
 from raybs.store.tensors import Tensors
 from raybs.train import Progress, train

@@ -16,7 +16,8 @@ from raybs.config.catalog import find_sweep
 from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import Arrays, describe, load_arrays
 from raybs.datasets.tensors import Dataset, to_device
-from raybs.plan import Plan, make_plan, requests
+from raybs.plan.plan import Plan, make_plan
+from raybs.plan.requests import requests
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 

@@ -8,13 +8,13 @@ import torch
 from benchmarks import contenders, report, step
 from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
 from benchmarks.sweep import list_schedule, speed_of, trial_seconds
-from raybs.asked import find
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import cells
-from raybs.cost import USUAL
 from raybs.gradients import References
 from raybs.model import init_state
-from raybs.plan import make_plan
+from raybs.plan.cost import USUAL
+from raybs.plan.plan import make_plan
+from raybs.plan.resolve import find
 
 
 @pytest.mark.parametrize("num_workers", [2, 8, 32])

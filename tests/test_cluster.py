@@ -17,7 +17,7 @@ from waits import finish, run, wait_for
 
 from raybs import cluster
 from raybs.launch import Resources
-from raybs.plan import Frontier
+from raybs.plan.plan import Frontier
 from raybs.session import Waiting
 from raybs.store.opening import open_store
 

@@ -17,8 +17,9 @@ from analysis.claims import Claim, Contrast
 from analysis.findings import judge
 from analysis.rerun import cell_command, trial_command
 from analysis.sentences import sentence
-from raybs import GradientSweep, TrainSweep, asked, doctor, grid_command, run, sweep
+from raybs import GradientSweep, TrainSweep, doctor, grid_command, run, sweep
 from raybs.config.keys import state_keys
+from raybs.plan import resolve as asked
 from raybs.store.opening import open_store
 from raybs.store.records import record_from_json
 

@@ -16,8 +16,9 @@ from conftest import Subset
 
 import analysis
 from analysis.evidence import find_sweeps
-from raybs.asked import Asked, Changes, find
 from raybs.launch import Resources
+from raybs.plan.overrides import Changes
+from raybs.plan.resolve import Asked, find
 from raybs.runner import carry_out, first_plan
 from raybs.store.draws import stored_pairs
 from raybs.store.opening import open_store

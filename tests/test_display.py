@@ -4,13 +4,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from raybs.chunks import Chunk
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.datasets.dataset import DatasetInfo
 from raybs.display import Display, duration, size
-from raybs.launch import Drawn, Event
-from raybs.plan import make_plan, requests
+from raybs.launch import Event
+from raybs.plan.chunks import Chunk, Drawn
+from raybs.plan.plan import make_plan
+from raybs.plan.requests import requests
 
 INFO = DatasetInfo(fingerprint="f", num_samples=100, num_features=4, num_classes=3)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybs.chunks import Wanted, make_chunks
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep, cells, check_samples
-from raybs.cost import USUAL, draw_seconds
 from raybs.datasets.dataset import DatasetInfo
+from raybs.plan.chunks import Wanted, make_chunks
+from raybs.plan.cost import USUAL, draw_seconds
 from raybs.store.draws import fold, stored_pairs
 from raybs.store.records import sweep_from_json
 from raybs.store.schemas import CHUNK_SCHEMA, DRAW_COLUMNS

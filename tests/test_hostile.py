@@ -35,7 +35,7 @@ from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.datasets.dataset import describe, load_arrays
 from raybs.grid_command import grid_command
-from raybs.prune import find_prunable
+from raybs.plan.prune import find_prunable
 from raybs.store.draws import PER_DRAW
 from raybs.store.files import ENDINGS, _digest
 from raybs.store.opening import open_store

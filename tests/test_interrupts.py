@@ -114,7 +114,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
         "click",  # the first import of another's
         "pyarrow",  # written in C
         "raybs.options:parse_seeds",
-        "raybs.plan:make_plan",
+        "raybs.plan.plan:make_plan",
         "torch",
         "raybs.display:Display.on_event",  # training
         "raybs.store.store:Store.compact_rows",  # after it
@@ -169,7 +169,7 @@ def test_the_doctor_ends_in_words_while_ray_starts(
 
 @pytest.mark.parametrize(
     "moment",
-    ["click", "raybs.plan:make_plan", "raybs.display:Display.on_event", "raylet"],
+    ["click", "raybs.plan.plan:make_plan", "raybs.display:Display.on_event", "raylet"],
 )
 def test_two_signals_at_once_end_it_at_once_and_in_words(sweep_file, moment):
     where = ["--workers", "1"] if moment == "raylet" else ["--local"]

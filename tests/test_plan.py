@@ -11,16 +11,12 @@ from benchmarks.schedule import TRAINING_SWEEPS
 from raybs.config.catalog import find_sweep
 from raybs.config.sweep import TrainSweep, with_seeds
 from raybs.config.trial import Phase, TrainConfig, canonical
-from raybs.cost import state_bytes
 from raybs.datasets.dataset import DatasetInfo, describe
-from raybs.plan import (
-    STRETCH_SECONDS,
-    Frontier,
-    make_plan,
-    requests,
-    stretch_from_json,
-    stretch_to_json,
-)
+from raybs.plan.cost import state_bytes
+from raybs.plan.cut import STRETCH_SECONDS
+from raybs.plan.plan import Frontier, make_plan
+from raybs.plan.requests import requests
+from raybs.plan.stretches import stretch_from_json, stretch_to_json
 
 INFO = DatasetInfo(fingerprint="f", num_samples=100, num_features=4, num_classes=3)
 INFO_MNIST = describe("mnist")

@@ -221,7 +221,7 @@ def test_a_reader_beside_a_compaction_misses_no_row(store, monkeypatch):
     """The files listed are merged and deleted before they are read."""
     store.write_rows([row("a")])
     store.write_rows([row("b")])
-    read, compacted = Store._read_checked, []
+    read, compacted = Files.read_checked, []
 
     def slow(self, path, parse):
         if not compacted:
@@ -229,7 +229,7 @@ def test_a_reader_beside_a_compaction_misses_no_row(store, monkeypatch):
             store.compact_rows()
         return read(self, path, parse)
 
-    monkeypatch.setattr(Store, "_read_checked", slow)
+    monkeypatch.setattr(Files, "read_checked", slow)
     assert keys(store) == ["a", "b"]
 
 

@@ -18,12 +18,13 @@ from conftest import Subset, numbers
 from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
-from raybs import cost, runner
+from raybs import runner
 from raybs.config.catalog import find_sweep
-from raybs.cost import Speed, speed_from_json
 from raybs.display import size
 from raybs.options import parse_gpus, parse_seeds
-from raybs.processor import processor
+from raybs.plan import cost
+from raybs.plan.cost import Speed, speed_from_json
+from raybs.plan.processor import processor
 from raybs.store.opening import FORMAT, open_store
 from raybs.sweep import main
 

@@ -35,8 +35,8 @@ RUN = """
     import json, sys, threading
     from dataclasses import replace
     from raybs import asked, cluster, local
-    from raybs.chunks import make_chunks
-    from raybs.cost import USUAL
+    from raybs.plan.chunks import make_chunks
+    from raybs.plan.cost import USUAL
     from raybs.datasets.dataset import load_arrays
     from raybs.launch import Resources
     from raybs.store import open_store

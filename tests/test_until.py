@@ -7,10 +7,12 @@ from conftest import numbers
 
 import analysis
 from raybs import GradientSweep, Phase, TrainConfig, TrainSweep, grid, run
-from raybs.asked import Changes, ask, plan_for
 from raybs.config.keys import state_keys
-from raybs.cost import USUAL
 from raybs.launch import Resources
+from raybs.plan.cost import USUAL
+from raybs.plan.overrides import Changes
+from raybs.plan.plan import plan_for
+from raybs.plan.resolve import ask
 from raybs.runner import carry_out
 from raybs.store.opening import open_store
 
@@ -208,7 +210,7 @@ def test_nothing_starts_where_a_dataset_is_wrong(sweep, tmp_path):
 
 
 def test_pruning_keeps_what_a_budget_of_steps_ends_in(store, subset):
-    from raybs.prune import find_prunable
+    from raybs.plan.prune import find_prunable
 
     sweep = grid(
         batch_size=[16, 64],

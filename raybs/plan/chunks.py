@@ -7,18 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from raybs.config.gradient_sweep import Cell, Pair
-from raybs.cost import Speed, draw_seconds, gradient_bytes
 from raybs.datasets.dataset import DatasetInfo
+from raybs.plan.cost import Speed, draw_seconds, gradient_bytes
 from raybs.store.draws import stored_pairs
 from raybs.store.schemas import CHUNK_BYTES, DRAW_BYTES
 from raybs.store.store import Store
 
 CHUNK_SECONDS = 10.0
 """Estimated length of a chunk: what a crash repeats at most, and Ctrl-C waits for."""
-
 KEPT_BYTES = 2**26
 """Of the gradients that a chunk keeps: a worker holds them until it is done."""
-
 MIN_CHUNKS = 100
 """Few draws have shorter chunks: progress is seen, and workers end together."""
 
@@ -127,3 +125,11 @@ def make_chunks(
             for first in range(0, len(pairs), num)
         ]
     return sorted(chunks, key=lambda chunk: -chunk.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A chunk is done, and stored: seconds of its draws, and how many diverged."""
+
+    seconds: float
+    num_diverged: int

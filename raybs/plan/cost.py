@@ -16,15 +16,15 @@ from raybs.config.keys import Epoch, is_deferred, is_plain, num_steps
 from raybs.config.trial import TrainConfig
 from raybs.config.validation import to_line
 from raybs.datasets.dataset import DatasetInfo
-from raybs.processor import has_bfloat16
+from raybs.plan.processor import has_bfloat16
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 """Weights of the article's network, whose speed is measured; others are scaled."""
 
+
 FASTER, SLOWER = 0.7, 20.0
 """Times the seconds of float32 that bfloat16 takes with instructions for it, and
 without: measured on two AMD EPYC, Zen 4 and one with AVX2 alone."""
-
 RESET_SECONDS = 6e-3
 """Of the article's network: setting its weights, and measuring how far they moved."""
 

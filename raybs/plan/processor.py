@@ -6,7 +6,6 @@ from pathlib import Path
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 """Sets of instructions that decide how fast matmuls are, as Linux names them."""
-
 HALF = {"avx512_bf16", "amx_bf16", "bf16"}
 """Those that multiply in bfloat16; without them it is some 20 times slower."""
 

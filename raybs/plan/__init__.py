@@ -1,0 +1,1 @@
+"""What is asked minus what is stored, cut into pieces, priced and ordered."""
