@@ -20,8 +20,8 @@ from raybs.config.gradient_sweep import Cell
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw, sample_order
-from raybs.model import init_state
-from raybs.step import make_step, samples_per_call
+from raybs.models.base import make_step, samples_per_call
+from raybs.models.mlp import init_state
 from raybs.train import take_steps
 
 LEARNING_RATE = 0.01

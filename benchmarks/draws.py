@@ -23,7 +23,7 @@ NUM_DRAWS = 4
 def main(rounds: int, quick: bool) -> None:
     """Time one draw of every batch size of the article, ours and by autograd."""
     alone_on_one_core("benchmarks.draws")
-    from raybs.worker import prepare
+    from raybs.models.device import prepare
 
     prepare(1)
     frames = []
@@ -50,7 +50,7 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     from raybs.datasets.dataset import describe, load_arrays
     from raybs.datasets.tensors import to_device
     from raybs.gradients import References
-    from raybs.model import init_state
+    from raybs.models.mlp import init_state
 
     asked = cells(
         find_sweep("gradient_competition")[2],  # type: ignore[arg-type]

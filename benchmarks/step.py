@@ -32,7 +32,7 @@ MEMORY = "reading memory"
 def main(rounds: int, quick: bool) -> None:
     """Time one training step of every contender at every batch size."""
     alone_on_one_core("benchmarks.step")
-    from raybs.worker import prepare
+    from raybs.models.device import prepare
 
     prepare(1)
     frames = []

@@ -174,8 +174,8 @@ def _probe(
     """
 
     def measured(num_threads: int, replicas: bool) -> Speed:
+        from raybs.models.device import prepare
         from raybs.probe import probe
-        from raybs.worker import prepare
 
         prepare(num_threads)
         return probe(device, replicas=replicas)
@@ -210,7 +210,7 @@ class StretchTrainable(tune.Trainable):
     ) -> None:
         """Start with the first pack; the other arguments hold for all of them."""
         # Here, not above: the driver does without torch, whose import takes 2 seconds.
-        from raybs.worker import prepare
+        from raybs.models.device import prepare
 
         prepare(resources.num_threads)
         self.timeout = resources.trial_timeout

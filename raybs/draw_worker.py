@@ -9,12 +9,12 @@ import torch
 from raybs.config.gradient_sweep import Cell, is_independent
 from raybs.datasets.tensors import Dataset
 from raybs.gradients import References, draw
-from raybs.model import State
+from raybs.models.device import device_name
+from raybs.models.state import State, from_tensors
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.store.histogram import NUM_BINS, count_bins
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.store.store import Store
-from raybs.worker import device_name, from_tensors
 
 MAX_REFERENCES = 3
 """States at a time that a worker remembers, of one dataset: each with up to 40 MB."""

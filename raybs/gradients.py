@@ -29,9 +29,10 @@ from torch import Tensor
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.config.trial import Phase, TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.model import State, backward, forward, generator, loss_gradient
-from raybs.step import Step, make_step, samples_per_call
-from raybs.train import select, take_steps
+from raybs.models.base import make_step, samples_per_call
+from raybs.models.mlp import backward, forward, loss_gradient
+from raybs.models.state import State, Step, generator, select
+from raybs.train import take_steps
 
 SAMPLES_STREAM = 2
 SHUFFLE_STREAM = 3
@@ -73,7 +74,7 @@ class Sums:
     def observe(
         self, layer: int, delta: Tensor, inputs: Tensor, batch_size: int
     ) -> None:
-        """Add the steps that these samples make, as `raybs.step.Observe`."""
+        """Add the steps that these samples make, as `raybs.models.state.Observe`."""
         num_samples = delta.shape[1]
         num_full = num_samples // batch_size
         at_once = max(MAX_ENTRIES // self.weighted[layer].numel(), 1)

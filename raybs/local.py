@@ -11,11 +11,12 @@ from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.draw_worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
+from raybs.models.device import prepare
 from raybs.plan.plan import Frontier, Plan
 from raybs.probe import probe
 from raybs.store.files import StoreError
 from raybs.store.store import Store
-from raybs.worker import carry, prepare
+from raybs.worker import carry
 
 
 def run_local(

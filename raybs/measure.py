@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from raybs.datasets.tensors import Dataset
-from raybs.model import State, forward
+from raybs.models.mlp import forward
+from raybs.models.state import State
 
 CHUNK = 4096
 """Samples of one forward pass; fixed, because sums depend on it in their last

@@ -9,10 +9,11 @@ from torch.optim import adam
 from raybs.config.trial import Phase, TrainConfig
 from raybs.datasets.tensors import Dataset
 from raybs.measure import evaluate
-from raybs.model import State, init_state
+from raybs.models.base import make_step, samples_per_call
+from raybs.models.mlp import init_state
+from raybs.models.state import State
 from raybs.plan.cost import Speed
 from raybs.plan.processor import processor
-from raybs.step import make_step, samples_per_call
 
 BATCH_SIZES = (1, 8, 64, 1024)
 REPLICAS = (2, 4, 8)

@@ -13,13 +13,9 @@ from raybs.config.keys import Epoch, num_steps, path
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
 from raybs.measure import measure
-from raybs.model import (
-    ORDER_STREAM,
-    State,
-    generator,
-    init_state,
-)
-from raybs.step import Step, make_step, samples_per_call
+from raybs.models.base import make_step, samples_per_call
+from raybs.models.mlp import init_state
+from raybs.models.state import ORDER_STREAM, State, Step, generator, select
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,17 +155,6 @@ def take_steps(
         images = data.train_images.index_select(0, picked.flatten())
         images = images.view(*picked.shape, -1)
         step(images, labels[:, start : start + at_once], learning_rates, batch_size)
-
-
-def select(state: State, replicas: Sequence[int]) -> State:
-    """Copy some replicas of `state`."""
-    picked = list(replicas)
-    return replace(
-        state,
-        weights=[tensor[picked] for tensor in state.weights],
-        biases=[tensor[picked] for tensor in state.biases],
-        moments={name: [t[picked] for t in ts] for name, ts in state.moments.items()},
-    )
 
 
 def _finite(state: State) -> list[bool]:

@@ -6,35 +6,20 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from raybs.config.sweep import is_met
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.model import State, moment_names
+from raybs.models.device import device_name
+from raybs.models.state import State, from_tensors, to_tensors
 from raybs.plan.stretches import Report, Stretch
 from raybs.store.store import Store
-from raybs.store.tensors import Tensors
 from raybs.train import Progress, train
-
-COUNTERS = ("epoch", "step", "samples_seen")
-"""Of a state; all its replicas share them."""
 
 SAVE_SECONDS = 30.0
 """Training time between two saved states: what a crash repeats at most, plus an
 epoch."""
-
-
-def prepare(threads: int) -> None:
-    """Set this process up for fast, reproducible training on `threads` CPU threads.
-
-    Two threads beside one busy neighbor were measured 30 times slower, and their number
-    changes the last digits: so it is set even where the environment says it already.
-    Without flushing denormals, Adam at batch size 64 took three times as long.
-    """
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
 
 
 def watch(seconds: float) -> None:
@@ -164,44 +149,6 @@ def _keep_start(
             store.write_state(key, *named, rolling=False)
 
 
-def to_tensors(
-    state: State, replica: int, training_seconds: float = 0.0
-) -> tuple[Tensors, dict[str, Any]]:
-    """Return one replica of `state` as named arrays, and its counters."""
-    groups = {"weights": state.weights, "biases": state.biases, **state.moments}
-    tensors = {
-        f"{name}.{index}": np.ascontiguousarray(tensor[replica].cpu().numpy())
-        for name, group in groups.items()
-        for index, tensor in enumerate(group)
-    }
-    counters = {name: getattr(state, name) for name in COUNTERS}
-    return tensors, counters | {"training_seconds": training_seconds}
-
-
-def from_tensors(
-    configs: Sequence[TrainConfig],
-    stored: Sequence[tuple[Tensors, Mapping[str, Any]]],
-    device: str,
-) -> State:
-    """Stack what `to_tensors` gave into a state of one replica per config."""
-
-    def group(name: str, num: int) -> list[torch.Tensor]:
-        return [
-            torch.from_numpy(np.stack([t[f"{name}.{i}"] for t, _ in stored])).to(device)
-            for i in range(num)
-        ]
-
-    num_layers = len(configs[0].hidden) + 1
-    moments = moment_names(configs[0])
-    metadata = stored[0][1]
-    return State(
-        weights=group("weights", num_layers),
-        biases=group("biases", num_layers),
-        moments={name: group(name, 2 * num_layers) for name in moments},
-        **{name: metadata[name] for name in COUNTERS},
-    )
-
-
 def _missing_epochs(
     stretches: Sequence[Stretch], store: Store, files: Mapping[str, Any]
 ) -> frozenset[int]:
@@ -243,10 +190,3 @@ def _deepest_state(
                     for stretch in stretches
                 ]
     return None, [0.0] * len(stretches)
-
-
-def device_name(device: str) -> str:
-    """Name the device as rows record it."""
-    if device == "cuda":
-        return f"cuda ({torch.cuda.get_device_name()})"
-    return device

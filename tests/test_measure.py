@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional
 
 from raybs import measure
-from raybs.model import forward, init_state
-from raybs.train import select
+from raybs.models.mlp import forward, init_state
+from raybs.models.state import select
 
 
 def states(subset, num=1):

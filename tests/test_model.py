@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from raybs.config import Phase, TrainConfig
-from raybs.model import forward, init_state
-from raybs.step import gradients
+from raybs.models.mlp import forward, gradients, init_state
 
 
 def config(**fields):

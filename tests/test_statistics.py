@@ -10,7 +10,7 @@ from analysis.statistics.fits import fit_powers, fit_squares
 from analysis.statistics.moments import summarize, summarize_entries
 from analysis.statistics.variance import split_variance
 from raybs.gradients import Sums, flat
-from raybs.model import State
+from raybs.models.state import State
 from raybs.store.histogram import count_bins, edges
 
 SIZES = (1, 4, 16, 64)

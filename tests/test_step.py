@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from raybs.model import init_state
-from raybs.step import captured, make_step, samples_per_call
-from raybs.train import select
+from raybs.models.base import make_step, samples_per_call
+from raybs.models.cuda_graphs import captured
+from raybs.models.mlp import init_state
+from raybs.models.state import select
 
 
 def batch(subset, *shape):

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from raybs.config import Phase
 from raybs.config.keys import path, resolved
-from raybs.model import ORDER_STREAM, forward, generator, init_state
-from raybs.train import select, train
+from raybs.models.mlp import forward, init_state
+from raybs.models.state import ORDER_STREAM, generator, select
+from raybs.train import train
 
 
 def run(subset, *configs, stop=None, measured=frozenset(), state=None):
@@ -192,7 +193,7 @@ def test_a_batch_larger_than_the_data_is_refused(subset):
 
 def test_an_epoch_ends_with_a_short_batch(subset, monkeypatch):
     """64 x 3 + 38: the last step averages over 38 samples, not over 64."""
-    import raybs.step
+    import raybs.models.sgd
 
     sizes = []
 
@@ -200,7 +201,7 @@ def test_an_epoch_ends_with_a_short_batch(subset, monkeypatch):
         sizes.append(images.shape[1])
         return forward(state, images)
 
-    monkeypatch.setattr(raybs.step, "forward", counting)
+    monkeypatch.setattr(raybs.models.sgd, "forward", counting)
     run(subset, subset.config((64, 0.1, 1)))
     assert sizes == [64, 64, 64, 38]
 

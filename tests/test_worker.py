@@ -8,9 +8,10 @@ from conftest import datasets, numbers, plan_of
 
 from raybs.launch import Resources
 from raybs.local import run_local
+from raybs.models.device import prepare
 from raybs.store.opening import open_store
 from raybs.store.store import Store
-from raybs.worker import carry, prepare
+from raybs.worker import carry
 
 
 def finish(plan, store, data, **options):
@@ -175,10 +176,10 @@ def test_a_pack_leaves_the_rows_of_all_its_trials(store, subset, tmp_path):
 
 
 def test_an_error_in_training_saves_no_half_trained_state(store, subset, monkeypatch):
-    import raybs.step
+    import raybs.models.sgd
 
     [stretch] = plan_of([subset.config((8, 0.01, 3))], store).stretches
-    real, calls = raybs.step.loss_gradient, []
+    real, calls = raybs.models.sgd.loss_gradient, []
 
     def failing(*args):
         calls.append(None)
@@ -186,7 +187,7 @@ def test_an_error_in_training_saves_no_half_trained_state(store, subset, monkeyp
             raise RuntimeError("out of memory")
         return real(*args)
 
-    monkeypatch.setattr(raybs.step, "loss_gradient", failing)
+    monkeypatch.setattr(raybs.models.sgd, "loss_gradient", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         list(carry([stretch], store, subset.data))
     assert states(store) == {}

@@ -55,7 +55,7 @@ def is_plain(config: TrainConfig) -> bool:
 
 
 def is_deferred(config: TrainConfig, batch_size: int) -> bool:
-    """Tell whether epochs at `batch_size` defer updates (`raybs.step`).
+    """Tell whether epochs at `batch_size` defer updates (`raybs.models.sgd`).
 
     A function of the config, never of the machine: it decides the last digits.
     """

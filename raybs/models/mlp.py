@@ -1,50 +1,15 @@
-"""The MLP as stacked tensors with a leading replica axis: init, forward, backward.
-
-Weights are (R, out, in), biases (R, 1, out), inputs (R, batch, in): R replicas side by
-side cost nothing extra at R = 1, so there is one code path. ReLU between layers, none
-after the last; the loss is the negative log-likelihood of the softmax, averaged over
-the batch.
-"""
+"""A multilayer perceptron: init, logits, and gradients in closed form, of replicas."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from raybs.config.trial import TrainConfig
-
-INIT_STREAM = 0
-ORDER_STREAM = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """R replicas after `epoch` epochs.
-
-    `moments` are the optimizer's running averages by torch's names, each with one
-    tensor per weight, then one per bias, in their shapes; empty for plain SGD. Training
-    changes the tensors in place.
-    """
-
-    weights: list[Tensor]
-    biases: list[Tensor]
-    moments: dict[str, list[Tensor]]
-    epoch: int = 0
-    step: int = 0
-    samples_seen: int = 0
-
-    @property
-    def num_replicas(self) -> int:
-        """R."""
-        return len(self.weights[0])
-
-
-def generator(seed: int, stream: int, number: int = 0) -> np.random.Generator:
-    """Return the random numbers of one purpose: a function of its arguments alone."""
-    return np.random.default_rng((seed, stream, number))
+from raybs.models.state import INIT_STREAM, State, generator, moment_names
 
 
 def init_state(
@@ -77,13 +42,6 @@ def init_state(
         for name in names
     }
     return State(weights=weights, biases=biases, moments=moments)
-
-
-def moment_names(config: TrainConfig) -> tuple[str, ...]:
-    """Return torch.optim's names of what the optimizer of `config` carries along."""
-    if config.optimizer == "sgd":
-        return ("momentum_buffer",) if config.momentum else ()
-    return ("exp_avg", "exp_avg_sq")
 
 
 def forward(
@@ -147,3 +105,45 @@ def _uniform(
     # Drawn on the CPU in float32, so that every device starts with the same weights.
     drawn = np.stack([g.random(shape, dtype=np.float32) for g in generators])
     return torch.from_numpy((drawn * 2 - 1) * np.float32(bound)).to(device)
+
+
+def gradients(
+    config: TrainConfig, state: State, images: Tensor, labels: Tensor
+) -> list[Tensor]:
+    """Return the mean loss's gradients: one per weight, then one per bias."""
+    num_layers = len(state.weights)
+    found: list[Tensor] = [torch.empty(0)] * (2 * num_layers)
+    work = in_precision(config, state)
+    activations = forward(work, images.to(_dtype(config)))
+    scale = images.new_full((len(images), 1, 1), 1 / labels.shape[1])
+    top = loss_gradient(activations[-1], labels, scale)
+    for layer, delta, inputs in backward(work, activations, top):
+        found[layer] = torch.bmm(delta.mT, inputs).float()
+        found[num_layers + layer] = summed(delta)
+    return found
+
+
+def _dtype(config: TrainConfig) -> torch.dtype:
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.precision]
+
+
+def in_precision(config: TrainConfig, state: State) -> State:
+    """Return the weights and biases that matmuls read: in float32 the state's own."""
+    dtype = _dtype(config)
+    if dtype == torch.float32:
+        return state
+    weights = [weight.to(dtype) for weight in state.weights]
+    return replace(state, weights=weights, biases=[b.to(dtype) for b in state.biases])
+
+
+def add_product(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
+    """Add delta.mT @ inputs to `weight`, which is float32 whatever they are."""
+    if delta.dtype == weight.dtype:
+        weight.baddbmm_(delta.mT, inputs)
+    else:
+        weight.add_(torch.bmm(delta.mT, inputs))
+
+
+def summed(delta: Tensor) -> Tensor:
+    """Sum over the batch, in float32."""
+    return delta.sum(1, keepdim=True, dtype=torch.float32)
