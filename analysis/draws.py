@@ -36,7 +36,7 @@ class Draws:
     """What `load_draws` returns.
 
     `draws`: one row per draw: regime, batch_size, sample_set, order, independent
-    (neither of them shared), the columns of `raybs.gradients`, num_steps, status, and
+    (neither of them shared), the columns of `raybs.gradients.draw`, num_steps, status,
     where it was drawn. `histogram`: one row per regime, batch_size and bin that is not
     empty: lower, upper, count, over all entries of sum n_k g_k of the num_draws
     complete, independent draws that are stored. `cells`: one row per regime and batch

@@ -19,10 +19,10 @@ from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import Cell
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset
-from raybs.gradients import References, draw, sample_order
-from raybs.models.base import make_step, samples_per_call
+from raybs.gradients.draw import draw
+from raybs.gradients.references import References, sample_order
+from raybs.models.base import make_step, samples_per_call, take_steps
 from raybs.models.mlp import init_state
-from raybs.train import take_steps
 
 LEARNING_RATE = 0.01
 

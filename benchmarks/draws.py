@@ -49,7 +49,7 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     from raybs.config.gradient_sweep import cells
     from raybs.datasets.dataset import describe, load_arrays
     from raybs.datasets.tensors import to_device
-    from raybs.gradients import References
+    from raybs.gradients.references import References
     from raybs.models.mlp import init_state
 
     asked = cells(

@@ -9,7 +9,7 @@ import torch
 
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
-from raybs.draw_worker import DrawWorker
+from raybs.gradients.worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.models.device import prepare
 from raybs.plan.plan import Frontier, Plan

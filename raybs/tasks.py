@@ -51,7 +51,7 @@ def _take(
     chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
 ) -> tuple[Drawn, list[str]]:
     from raybs.datasets.tensors import to_device
-    from raybs.draw_worker import DrawWorker
+    from raybs.gradients.worker import DrawWorker
 
     name = (uri, chunk.cell.config.dataset)
     device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")

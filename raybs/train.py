@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from raybs.config.keys import Epoch, num_steps, path
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
 from raybs.measure import measure
-from raybs.models.base import make_step, samples_per_call
+from raybs.models.base import make_step, samples_per_call, take_steps
 from raybs.models.mlp import init_state
 from raybs.models.state import ORDER_STREAM, State, Step, generator, select
 
@@ -138,23 +137,6 @@ def train_epoch(
         step=state.step + num_steps(epoch, data.num_samples),
         samples_seen=state.samples_seen + num_samples,
     )
-
-
-def take_steps(
-    data: Dataset,
-    order: Tensor,
-    step: Step,
-    batch_size: int,
-    learning_rates: Sequence[float],
-    at_once: int,
-) -> None:
-    """Step through the training samples at `order`, (R, samples)."""
-    labels = data.train_labels[order]
-    for start in range(0, order.shape[1], at_once):
-        picked = order[:, start : start + at_once]
-        images = data.train_images.index_select(0, picked.flatten())
-        images = images.view(*picked.shape, -1)
-        step(images, labels[:, start : start + at_once], learning_rates, batch_size)
 
 
 def _finite(state: State) -> list[bool]:

@@ -10,7 +10,7 @@ from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
 from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import cells
-from raybs.gradients import References
+from raybs.gradients.references import References
 from raybs.models.mlp import init_state
 from raybs.plan.cost import USUAL
 from raybs.plan.plan import make_plan

@@ -9,7 +9,7 @@ from analysis.draws import bin_entries, bin_norms
 from analysis.statistics.fits import fit_powers, fit_squares
 from analysis.statistics.moments import summarize, summarize_entries
 from analysis.statistics.variance import split_variance
-from raybs.gradients import Sums, flat
+from raybs.gradients.sums import Sums, flat
 from raybs.models.state import State
 from raybs.store.histogram import count_bins, edges
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 from raybs.config.keys import is_deferred, is_plain
 from raybs.config.trial import TrainConfig
+from raybs.datasets.tensors import Dataset
 from raybs.models.cuda_graphs import captured, cuda_graph
 from raybs.models.optimizers import optimizer_step
 from raybs.models.sgd import plain_sgd
@@ -45,3 +48,20 @@ def make_step(
         assert not observers
         step = optimizer_step(config, state)
     return captured(step, cuda_graph) if state.weights[0].is_cuda else step
+
+
+def take_steps(
+    data: Dataset,
+    order: Tensor,
+    step: Step,
+    batch_size: int,
+    learning_rates: Sequence[float],
+    at_once: int,
+) -> None:
+    """Step through the training samples at `order`, (R, samples)."""
+    labels = data.train_labels[order]
+    for start in range(0, order.shape[1], at_once):
+        picked = order[:, start : start + at_once]
+        images = data.train_images.index_select(0, picked.flatten())
+        images = images.view(*picked.shape, -1)
+        step(images, labels[:, start : start + at_once], learning_rates, batch_size)

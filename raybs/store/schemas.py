@@ -45,7 +45,7 @@ DRAW_COLUMNS = (
     "distance_moved",
     "largest_entry",
 )
-"""What is measured of a draw (`raybs.gradients`)."""
+"""What is measured of a draw (`raybs.gradients.draw`)."""
 
 
 CHUNK_SCHEMA = pa.schema(

@@ -8,7 +8,8 @@ import torch
 
 from raybs.config.gradient_sweep import Cell, is_independent
 from raybs.datasets.tensors import Dataset
-from raybs.gradients import References, draw
+from raybs.gradients.draw import draw
+from raybs.gradients.references import References
 from raybs.models.device import device_name
 from raybs.models.state import State, from_tensors
 from raybs.plan.chunks import Chunk, Drawn

@@ -1,0 +1,1 @@
+"""Gradient experiments: sums of gradients from one state, draw by draw."""
