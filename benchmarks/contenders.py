@@ -32,7 +32,7 @@ Run = Callable[[], object]
 def raybs_steps(
     data: Dataset, batch_size: int, num_steps: int, *, replicas: int = 1, **fields: Any
 ) -> Run:
-    """Ours, by the loop of `raybs.train.train_epoch`."""
+    """Ours, by the loop of `raybs.train.loop.train_epoch`."""
     phase = Phase(batch_size=batch_size, learning_rate=LEARNING_RATE, epochs=1)
     configs = [TrainConfig(phases=(phase,), seed=r, **fields) for r in range(replicas)]
     state = init_state(configs, data.train_images.shape[1], data.num_classes, "cpu")

@@ -175,7 +175,7 @@ def _probe(
 
     def measured(num_threads: int, replicas: bool) -> Speed:
         from raybs.models.device import prepare
-        from raybs.probe import probe
+        from raybs.train.probe import probe
 
         prepare(num_threads)
         return probe(device, replicas=replicas)
@@ -234,7 +234,7 @@ class StretchTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for an epoch; tiny epochs are reported together, once a second."""
-        from raybs.worker import watch
+        from raybs.train.worker import watch
 
         until = time.monotonic() + 1
         reports, complete = [], True
@@ -260,7 +260,7 @@ class StretchTrainable(tune.Trainable):
         self.reports = self._carry(config["packs"])
 
     def _carry(self, packs: list[Any]) -> Generator[tuple[int, Report | None]]:
-        from raybs.worker import carry
+        from raybs.train.worker import carry
 
         for number, values in enumerate(packs):
             stretches = [stretch_from_json(value) for value in values]

@@ -13,10 +13,10 @@ from raybs.gradients.worker import DrawWorker
 from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
 from raybs.models.device import prepare
 from raybs.plan.plan import Frontier, Plan
-from raybs.probe import probe
 from raybs.store.files import StoreError
 from raybs.store.store import Store
-from raybs.worker import carry
+from raybs.train.probe import probe
+from raybs.train.worker import carry
 
 
 def run_local(

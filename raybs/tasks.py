@@ -35,7 +35,7 @@ def take_chunk(
     An error of the store is returned: Ray would try again what is raised.
     """
     from raybs.models.device import prepare
-    from raybs.worker import watch
+    from raybs.train.worker import watch
 
     prepare(resources.num_threads)
     watch(resources.trial_timeout)

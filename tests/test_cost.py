@@ -3,13 +3,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from raybs import probe
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import Epoch
 from raybs.datasets.dataset import DatasetInfo
 from raybs.plan.cost import Speed, epoch_seconds, measuring_seconds, speed_from_json
 from raybs.plan.plan import Frontier, make_plan
 from raybs.plan.requests import requests
+from raybs.train import probe
 
 SPEED = Speed(
     step_seconds=((1, 0.001), (64, 0.008), (1024, 0.1)),

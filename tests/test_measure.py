@@ -3,9 +3,9 @@ import math
 import torch
 from torch.nn import functional
 
-from raybs import measure
 from raybs.models.mlp import forward, init_state
 from raybs.models.state import select
+from raybs.train import measure
 
 
 def states(subset, num=1):

@@ -11,7 +11,7 @@ from raybs.config import Phase
 from raybs.config.keys import path, resolved
 from raybs.models.mlp import forward, init_state
 from raybs.models.state import ORDER_STREAM, generator, select
-from raybs.train import train
+from raybs.train.loop import train
 
 
 def run(subset, *configs, stop=None, measured=frozenset(), state=None):

@@ -11,7 +11,7 @@ from raybs.local import run_local
 from raybs.models.device import prepare
 from raybs.store.opening import open_store
 from raybs.store.store import Store
-from raybs.worker import carry
+from raybs.train.worker import carry
 
 
 def finish(plan, store, data, **options):

@@ -1,7 +1,7 @@
 """What training costs, in seconds and bytes, before any of it has run.
 
-From the speed of one worker, which `raybs.probe` measures in two seconds. The seconds
-order and cut the stretches; while they run, the display corrects what is left.
+From the speed of one worker, which `raybs.train.probe` measures in two seconds. The
+seconds order and cut the stretches; while they run, the display corrects what is left.
 """
 
 import math

@@ -8,17 +8,23 @@ from torch.optim import adam
 
 from raybs.config.trial import Phase, TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.measure import evaluate
 from raybs.models.base import make_step, samples_per_call
 from raybs.models.mlp import init_state
 from raybs.models.state import State
 from raybs.plan.cost import Speed
 from raybs.plan.processor import processor
+from raybs.train.measure import evaluate
 
 BATCH_SIZES = (1, 8, 64, 1024)
+
+
 REPLICAS = (2, 4, 8)
+
+
 HALF_BATCH_SIZE = 64
 """At which bfloat16 is compared: the smallest where matmuls are most of a step."""
+
+
 WORTH_IT = 1.1
 """Packing changes the last digits, and delays the first result: for 10 % at least."""
 

@@ -3,7 +3,7 @@
 import faulthandler
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,11 @@ from raybs.config.sweep import is_met
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
 from raybs.models.device import device_name
-from raybs.models.state import State, from_tensors, to_tensors
+from raybs.models.state import to_tensors
 from raybs.plan.stretches import Report, Stretch
 from raybs.store.store import Store
-from raybs.train import Progress, train
+from raybs.train.loop import Progress, train
+from raybs.train.resume import deepest_state, keep_start, missing_epochs
 
 SAVE_SECONDS = 30.0
 """Training time between two saved states: what a crash repeats at most, plus an
@@ -49,11 +50,11 @@ def carry(
     """
     device = data.train_images.device.type
     files = store.state_files()
-    missing = _missing_epochs(stretches, store, files)
+    missing = missing_epochs(stretches, store, files)
     # Seconds of training since init, by stretch.
-    state, trained = _deepest_state(stretches, store, device, files, missing)
+    state, trained = deepest_state(stretches, store, device, files, missing)
     if state and state.epoch == stretches[0].start:
-        _keep_start(stretches, store, state, trained, files)
+        keep_start(stretches, store, state, trained, files)
     indices = {stretch.config: index for index, stretch in enumerate(stretches)}
     pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
     start = state.epoch if state else 0
@@ -131,62 +132,3 @@ def carry(
     except GeneratorExit:  # closed between two epochs: the state is whole
         save()
         raise
-
-
-def _keep_start(
-    stretches: Sequence[Stretch],
-    store: Store,
-    state: State,
-    trained: Sequence[float],
-    files: Mapping[str, list[str]],
-) -> None:
-    """Make the state to start from one that stays, where others start from it too."""
-    for replica, stretch in enumerate(stretches):
-        key = stretch.keys[state.epoch]
-        stays = any(path.startswith("states") for path in files[key])
-        if state.epoch in stretch.keep and not stays:
-            named = to_tensors(state, replica, trained[replica])
-            store.write_state(key, *named, rolling=False)
-
-
-def _missing_epochs(
-    stretches: Sequence[Stretch], store: Store, files: Mapping[str, Any]
-) -> frozenset[int]:
-    """Return the epochs to measure: as planned, unless a worker was here meanwhile."""
-    first, stop = stretches[0].start, stretches[0].stop
-    inside = {key for s in stretches for key in s.keys[first + 1 : stop + 1]}
-    stored: set[str] = set()
-    if inside & files.keys():
-        stored |= store.read_statuses().keys()
-    return frozenset(k for s in stretches for k in s.measure if s.keys[k] not in stored)
-
-
-def _deepest_state(
-    stretches: Sequence[Stretch],
-    store: Store,
-    device: str,
-    files: Mapping[str, Any],
-    missing: frozenset[int],
-) -> tuple[State | None, list[float]]:
-    """Read where to go on: the deepest stored state before the first missing row.
-
-    That is `start`, or further on when a worker was here since the plan was made, or
-    nearer to init (None) when a state file turns out to be corrupt. With the seconds of
-    training up to there, by stretch.
-    """
-    for epoch in range(min(missing, default=stretches[0].stop), 0, -1):
-        if all(stretch.keys[epoch] in files for stretch in stretches):
-            found = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
-            sound = [state for state in found if state is not None]
-            if len(sound) == len(stretches):
-                state = from_tensors([s.config for s in stretches], sound, device)
-                if all("training_seconds" in head for _, head in sound):
-                    return state, [head["training_seconds"] for _, head in sound]
-                # An older raybs did not say: then it is the time of measuring, too.
-                rows = store.read_rows(["state_key", "seconds"]).to_pylist()
-                taken = {row["state_key"]: row["seconds"] for row in rows}
-                return state, [
-                    sum(taken.get(key, 0.0) for key in stretch.keys[: epoch + 1])
-                    for stretch in stretches
-                ]
-    return None, [0.0] * len(stretches)

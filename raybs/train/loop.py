@@ -11,10 +11,10 @@ import torch
 from raybs.config.keys import Epoch, num_steps, path
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.measure import measure
 from raybs.models.base import make_step, samples_per_call, take_steps
 from raybs.models.mlp import init_state
 from raybs.models.state import ORDER_STREAM, State, Step, generator, select
+from raybs.train.measure import measure
 
 
 @dataclass(frozen=True, kw_only=True)

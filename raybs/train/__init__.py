@@ -1,0 +1,1 @@
+"""Carries states along the paths of trials, and measures them."""
