@@ -31,7 +31,6 @@ from raybs.store.store import Store
 PER_CENT = ("accuracy", "generalization_gap")
 """Ends of metrics that frames have as fractions, and claims in per cent."""
 
-
 LENGTHS = ("distance", "norm", "loss", "seconds", "step", "growth", "halfway", "length")
 """Ends of metrics that are never negative."""
 

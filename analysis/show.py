@@ -30,7 +30,6 @@ MAX_PRINTED = 40
 
 BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
 
-
 KINDS = ("html", "png", "svg", "pdf", "md")
 """Of files: charts, and tables as Markdown."""
 

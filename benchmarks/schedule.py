@@ -12,9 +12,10 @@ import click
 import pandas as pd
 
 from benchmarks.report import finish, machine, markdown
+from raybs.launch.frontier import Frontier
 from raybs.plan.cost import USUAL, Speed
 from raybs.plan.overrides import Changes
-from raybs.plan.plan import Frontier, Plan, make_plan
+from raybs.plan.plan import Plan, make_plan
 from raybs.plan.resolve import find
 
 NUM_WORKERS = (2, 8, 32)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from raybs.config.grid import grid
     from raybs.config.sweep import TrainSweep
     from raybs.config.trial import Phase, TrainConfig
-    from raybs.launch import Resources
+    from raybs.launch.resources import Resources
     from raybs.runner import run
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 _MODULES = {
     "GradientSweep": "raybs.config.gradient_sweep",
     "Phase": "raybs.config",
-    "Resources": "raybs.launch",
+    "Resources": "raybs.launch.resources",
     "TrainConfig": "raybs.config",
     "TrainSweep": "raybs.config",
     "grid": "raybs.config.grid",

@@ -13,11 +13,11 @@ from raybs import interrupts
 from raybs.config.grid import MAX_TRIALS
 from raybs.config.validation import count
 from raybs.display import duration, size
-from raybs.launch import (
+from raybs.launch.events import LaunchError
+from raybs.launch.resources import (
     DEVICES,
     MAX_THREADS,
     MAX_WORKERS,
-    LaunchError,
     Resources,
     find_address,
 )

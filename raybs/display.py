@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from raybs.launch import Event
+from raybs.launch.events import Event
 from raybs.plan.chunks import Chunk
 from raybs.plan.plan import Plan
 from raybs.plan.stretches import Stretch

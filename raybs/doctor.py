@@ -14,8 +14,8 @@ import click
 from raybs.commands import said_politely
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import size
-from raybs.health import CHECKS, Cluster, Node, faults
-from raybs.launch import Resources, find_address
+from raybs.launch.ray.health import CHECKS, Cluster, Node, faults
+from raybs.launch.resources import Resources, find_address
 from raybs.store.opening import open_store
 
 EXAMPLES = """
@@ -61,8 +61,8 @@ def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
     Raises:
         ValueError: Ray cannot be started or reached, or the results folder not used.
     """
-    from raybs.nodes import ask_nodes, lets_in
-    from raybs.session import ray_session
+    from raybs.launch.ray.nodes import ask_nodes, lets_in
+    from raybs.launch.ray.session import ray_session
 
     store = open_store(store_uri, create=True)
     num_bytes = arrays.x_train.nbytes + arrays.x_test.nbytes

@@ -40,7 +40,6 @@ Examples:
 Every LIST has commas. python -m analysis advise RESULTS says what came out.
 """
 
-
 AXES = (
     *("batch_size", "learning_rate", "epochs", "steps", "samples", "warm_up"),
     *("momentum", "weight_decay", "learning_rate_rule", "schedule", "optimizer"),

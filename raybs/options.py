@@ -4,13 +4,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from raybs.launch import MAX_REPLICAS
+from raybs.launch.resources import MAX_REPLICAS
 from raybs.numbers import to_float, to_int
 
 T = TypeVar("T")
 
 MAX_SEEDS = 10_000
-
 
 KINDS = {int: to_int, float: to_float}
 """How numbers in lists are read."""

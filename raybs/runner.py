@@ -22,7 +22,7 @@ from raybs.config.keys import path
 from raybs.config.sweep import TrainSweep
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.display import Display, size
-from raybs.launch import Resources
+from raybs.launch.resources import Resources
 from raybs.plan.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.plan.overrides import Changes
 from raybs.plan.plan import Plan, plan_for
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from analysis.frames import Frames
 
 log = logging.getLogger("raybs")
-
 
 SLOWER_BY = 1.2
 """Times as long as float32: less is noise of the measurement."""
@@ -266,9 +265,9 @@ def _launch(
     console = Console(file=sys.stdout, highlight=False, force_jupyter=False)
     with stopping() as stop, Display(plan, console) as display:
         if local:
-            from raybs.local import run_local as launch
+            from raybs.launch.local import run_local as launch
         else:
-            from raybs.cluster import run_ray as launch
+            from raybs.launch.ray.tune import run_ray as launch
 
         def calibrate(
             device: str,

@@ -10,7 +10,7 @@ from conftest import mounts
 from waits import run
 
 from raybs import Resources, doctor, sweep
-from raybs.launch import check_address, find_address
+from raybs.launch.resources import check_address, find_address
 
 WRONG = [
     "",

@@ -15,10 +15,10 @@ from clusters import descendants, wait_for_work
 from conftest import numbers, plan_of, undisturbed
 from waits import finish, run, wait_for
 
-from raybs import cluster
-from raybs.launch import Resources
-from raybs.plan.plan import Frontier
-from raybs.session import Waiting
+from raybs.launch.frontier import Frontier
+from raybs.launch.ray import tune as cluster
+from raybs.launch.ray.session import Waiting
+from raybs.launch.resources import Resources
 from raybs.store.opening import open_store
 
 
@@ -146,7 +146,7 @@ def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
 
 
 def test_more_than_there_is_is_refused():
-    from raybs.session import trial_resources
+    from raybs.launch.ray.session import trial_resources
 
     with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
         trial_resources(Resources(num_threads=2), {"CPU": 1.0})
@@ -166,7 +166,7 @@ def test_more_than_there_is_is_refused():
     ],
 )
 def test_trials_at_a_time(resources, cluster, slots, gpu):
-    from raybs.session import trial_resources
+    from raybs.launch.ray.session import trial_resources
 
     found, per_trial = trial_resources(resources, cluster)
     assert (found, per_trial["gpu"]) == (slots, gpu)
@@ -177,7 +177,7 @@ def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
 ):
     rates = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06)
     plan = plan_of([subset.config((64, rate, 1)) for rate in rates], store)
-    packs = cluster._Packs(Frontier(plan, 1, 2), lambda event: None, threading.Event())
+    packs = cluster.Packs(Frontier(plan, 1, 2), lambda event: None, threading.Event())
     first = packs.take()
     assert len(first) == 3  # a half for each of two workers
     for pack in first:
@@ -195,7 +195,7 @@ def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
 def under_tune(plan, folder):
     """What Tune would call for one worker, one of its trials, and what they tell."""
     events = []
-    packs = cluster._Packs(Frontier(plan, 1, 1), events.append, threading.Event())
+    packs = cluster.Packs(Frontier(plan, 1, 1), events.append, threading.Event())
     trial = SimpleNamespace(trial_id="a", error_file=str(folder / "error.txt"))
     searcher, hooks = cluster.PlanSearcher(packs), cluster.PassOn(packs, 60)
     return packs, searcher, hooks, trial, events
@@ -254,13 +254,13 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("cause", "account"), ACCOUNTS.items(), ids=range(6))
 def test_accounts_of_failures_come_down_to_their_cause(cause, account):
-    assert cluster._what_happened(account) == cause
+    assert cluster.what_happened(account) == cause
 
 
 def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
     now, found = [0.0], {"CPU": 0.0, "GPU": 0.0}
-    monkeypatch.setattr("raybs.session.cluster_resources", lambda: found)
-    monkeypatch.setattr("raybs.session.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("raybs.launch.ray.session.cluster_resources", lambda: found)
+    monkeypatch.setattr("raybs.launch.ray.session.time.monotonic", lambda: now[0])
     waiting = Waiting({"cpu": 1, "gpu": 0.5})
 
     def look_for(seconds):

@@ -6,8 +6,9 @@ import pytest
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import Epoch
 from raybs.datasets.dataset import DatasetInfo
+from raybs.launch.frontier import Frontier
 from raybs.plan.cost import Speed, epoch_seconds, measuring_seconds, speed_from_json
-from raybs.plan.plan import Frontier, make_plan
+from raybs.plan.plan import make_plan
 from raybs.plan.requests import requests
 from raybs.train import probe
 

@@ -16,7 +16,7 @@ from conftest import Subset
 
 import analysis
 from analysis.evidence import find_sweeps
-from raybs.launch import Resources
+from raybs.launch.resources import Resources
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find
 from raybs.runner import carry_out, first_plan

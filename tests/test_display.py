@@ -8,7 +8,7 @@ from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.datasets.dataset import DatasetInfo
 from raybs.display import Display, duration, size
-from raybs.launch import Event
+from raybs.launch.events import Event
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import make_plan
 from raybs.plan.requests import requests

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from raybs.doctor import main, report
-from raybs.health import (
+from raybs.launch.ray.health import (
     CHECKS,
     Cluster,
     Node,

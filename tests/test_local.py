@@ -2,9 +2,10 @@ import threading
 
 from conftest import datasets, numbers, plan_of
 
-from raybs import local
-from raybs.launch import Event, Resources
-from raybs.local import run_local
+from raybs.launch import local
+from raybs.launch.events import Event
+from raybs.launch.local import run_local
+from raybs.launch.resources import Resources
 
 
 def run(plan, store, **options):

@@ -9,7 +9,7 @@ from conftest import mounts, numbers, undisturbed
 from waits import finish, wait_for
 
 import raybs
-from raybs.health import CHECKS
+from raybs.launch.ray.health import CHECKS
 from raybs.store.opening import open_store
 
 

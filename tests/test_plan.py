@@ -12,9 +12,10 @@ from raybs.config.catalog import find_sweep
 from raybs.config.sweep import TrainSweep, with_seeds
 from raybs.config.trial import Phase, TrainConfig, canonical
 from raybs.datasets.dataset import DatasetInfo, describe
+from raybs.launch.frontier import Frontier
 from raybs.plan.cost import state_bytes
 from raybs.plan.cut import STRETCH_SECONDS
-from raybs.plan.plan import Frontier, make_plan
+from raybs.plan.plan import make_plan
 from raybs.plan.requests import requests
 from raybs.plan.stretches import stretch_from_json, stretch_to_json
 

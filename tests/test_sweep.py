@@ -154,7 +154,7 @@ def test_precision_is_part_of_what_a_row_is(here, subset):
 
 def test_a_sweep_measures_the_machine_once_and_plans_by_it(here, subset, monkeypatch):
     """After the first sweep, whose start would have to wait for it."""
-    from raybs import local
+    from raybs.launch import local
 
     calls = []
 
@@ -192,7 +192,7 @@ def test_an_unreadable_speed_is_set_aside_and_measured_again(here, subset):
 def test_a_machine_that_cannot_be_measured_costs_a_sweep_nothing(
     here, subset, monkeypatch, caplog
 ):
-    from raybs import local
+    from raybs.launch import local
 
     def probe(device, replicas):
         raise ValueError("too warm")
@@ -289,7 +289,7 @@ def test_a_replacement_that_was_interrupted_leaves_no_chart_of_the_old(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr("raybs.local.carry", interrupted)
+        context.setattr("raybs.launch.local.carry", interrupted)
         with pytest.raises(KeyboardInterrupt):
             runner.run(find_sweep(other)[2], name="mine", local=True, replace=True)
     assert list((here / "results/figures/mine").iterdir()) == []
@@ -539,7 +539,7 @@ def test_too_little_disk_is_exit_2_before_anything_starts(here, subset, monkeypa
 
 
 def test_a_failed_trial_is_exit_1_and_the_others_are_kept(here, subset, monkeypatch):
-    from raybs import local
+    from raybs.launch import local
 
     real = local.carry
 

@@ -8,7 +8,7 @@ from conftest import numbers
 import analysis
 from raybs import GradientSweep, Phase, TrainConfig, TrainSweep, grid, run
 from raybs.config.keys import state_keys
-from raybs.launch import Resources
+from raybs.launch.resources import Resources
 from raybs.plan.cost import USUAL
 from raybs.plan.overrides import Changes
 from raybs.plan.plan import plan_for

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import datasets, numbers, plan_of
 
-from raybs.launch import Resources
-from raybs.local import run_local
+from raybs.launch.local import run_local
+from raybs.launch.resources import Resources
 from raybs.models.device import prepare
 from raybs.store.opening import open_store
 from raybs.store.store import Store

@@ -24,7 +24,6 @@ UNTIL = {
 }
 """What a trial may be stopped at: 1 where more is reached, -1 where less is."""
 
-
 GOAL_COLUMNS = ("training_seconds", *UNTIL)
 """Of rows: what `first_met` reads."""
 

@@ -24,7 +24,6 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 PRECISIONS = ("float32", "bfloat16")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
 
-
 LENGTHS = ("epochs", "steps", "samples")
 """What says how long a phase is."""
 

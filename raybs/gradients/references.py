@@ -16,9 +16,7 @@ from raybs.models.state import State, generator
 
 SAMPLES_STREAM = 2
 
-
 SHUFFLE_STREAM = 3
-
 
 CACHE_BYTES = 2**25
 """Of the gradients of sample sets, which draws at other batch sizes need again."""

@@ -12,7 +12,6 @@ from raybs.models.state import State, Step
 AT_ONCE = 1024
 """Samples of one pass where weights are still; fixed, since sums depend on it."""
 
-
 MAX_ENTRIES = 2**20
 """Of gradients made at once: 4 MiB."""
 

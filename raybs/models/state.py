@@ -57,7 +57,6 @@ delta is the gradient of every sample's own loss by the layer's output, so that
 delta.mT @ inputs over the samples of one step is the gradient of their summed loss.
 """
 
-
 Step = Callable[[Tensor, Tensor, Sequence[float], int], None]
 """Changes the tensors of a state by ceil(samples / batch_size) steps.
 

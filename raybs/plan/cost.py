@@ -21,7 +21,6 @@ from raybs.plan.processor import has_bfloat16
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 """Weights of the article's network, whose speed is measured; others are scaled."""
 
-
 FASTER, SLOWER = 0.7, 20.0
 """Times the seconds of float32 that bfloat16 takes with instructions for it, and
 without: measured on two AMD EPYC, Zen 4 and one with AVX2 alone."""

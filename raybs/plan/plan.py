@@ -3,14 +3,11 @@
 No Ray and no torch: a plan is a function of configs and of what the store holds.
 """
 
-import heapq
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-from raybs.config.keys import path
 from raybs.config.sweep import GOAL_COLUMNS
 from raybs.plan.chunks import Chunk, make_chunks, merge
 from raybs.plan.cost import USUAL, Speed, state_bytes
@@ -145,70 +142,6 @@ def make_plan(
             (state_bytes(s.config, infos[s.fingerprint]) for s in stretches), default=0
         ),
     )
-
-
-class Frontier:
-    """The stretches of a plan whose start exists, longest remaining chain first.
-
-    Those of one shape are taken `num_replicas` at a time to train side by side; None is
-    as many as the plan's speed says is best, but not so many that some of `num_workers`
-    would have none.
-    """
-
-    def __init__(
-        self, plan: Plan, num_replicas: int | None = 1, num_workers: int = 1
-    ) -> None:
-        """Start with the stretches that wait for no other."""
-        self.plan = plan
-        self.num_replicas = num_replicas
-        self.num_workers = num_workers
-        self.children: dict[int, list[int]] = {}
-        self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-        for index, stretch in enumerate(plan.stretches):
-            if stretch.parent is None:
-                self.offer(index)
-            else:
-                self.children.setdefault(stretch.parent, []).append(index)
-
-    def take(self) -> list[int]:
-        """Take stretches that fit side by side; none while all wait."""
-        if not self.ready:
-            return []
-        shape = min(self.ready, key=lambda shape: self.ready[shape][0])
-        heap = self.ready[shape]
-        num = self.num_replicas or self._best(self.plan.stretches[heap[0][1]])
-        taken = [heapq.heappop(heap)[1] for _ in range(min(num, len(heap)))]
-        if not heap:
-            del self.ready[shape]
-        return taken
-
-    @property
-    def num_ready(self) -> int:
-        """Stretches that can be taken."""
-        return sum(map(len, self.ready.values()))
-
-    def _best(self, stretch: Stretch) -> int:
-        batch_size = path(stretch.config)[stretch.stop - 1].batch_size
-        share = -(-self.num_ready // self.num_workers)
-        return min(self.plan.speed.num_replicas(batch_size), share)
-
-    def finish(self, index: int) -> None:
-        """Let the stretches go that waited for this one."""
-        for child in self.children.pop(index, []):
-            self.offer(child)
-
-    def drop(self, index: int) -> list[int]:
-        """Give up all that needs this stretch (it failed or diverged); return it."""
-        dropped = []
-        for child in self.children.pop(index, []):
-            dropped += [child, *self.drop(child)]
-        return dropped
-
-    def offer(self, index: int) -> None:
-        """Let a stretch be taken, for the first time or again."""
-        stretch = self.plan.stretches[index]
-        heap = self.ready.setdefault(stretch.shape, [])
-        heapq.heappush(heap, (-stretch.remaining, index))
 
 
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:

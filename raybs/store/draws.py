@@ -20,7 +20,6 @@ PER_DRAW = [
     if pa.types.is_list(field.type) and field.name not in ("bin", "count")
 ]
 
-
 WORKERS = ("device", "num_threads", "num_replicas", "torch_version")
 
 

@@ -32,13 +32,13 @@ ENDINGS = {
 """Folders of a results folder, and how the files end that are ours."""
 PATIENCE = 600.0
 """Seconds for which a store is tried again that cannot be reached."""
-AWAY = {
+PASSING_ERRORS = {
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EHOSTDOWN),
     *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
     *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED),
 }
 """Errors of a network file system that go by."""
-BUCKET_AWAY = re.compile(
+PASSING_MESSAGES = re.compile(
     "NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|"
     "REQUEST_TIMEOUT|HTTP status 5|curlCode|UNAVAILABLE|DEADLINE_EXCEEDED"
 )
@@ -248,7 +248,7 @@ def patiently(
         except FileNotFoundError:
             raise
         except OSError as error:
-            away = error.errno in AWAY or BUCKET_AWAY.search(str(error))
+            away = error.errno in PASSING_ERRORS or PASSING_MESSAGES.search(str(error))
             why = " ".join(str(error).split())  # on one line
             if not away or time.monotonic() + pause > until:
                 raise StoreError(f"{what} ({why}).") from None

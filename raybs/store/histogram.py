@@ -11,7 +11,6 @@ import numpy as np
 
 NUM_BINS = 2**16
 
-
 Array = np.ndarray[Any, Any]
 
 

@@ -14,11 +14,10 @@ from raybs.config.sweep import TrainSweep
 from raybs.config.trial import Phase, TrainConfig
 from raybs.config.validation import is_integer, to_line
 
-MAX_EPOCHS = 100_000_000
+MAX_RECORDED_EPOCHS = 100_000_000
 """Of all trials of a recorded sweep: each takes a microsecond to be named."""
 
-
-MAX_DRAWS = 10_000_000
+MAX_RECORDED_DRAWS = 10_000_000
 """Of all its cells: readers list them."""
 
 
@@ -125,13 +124,17 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
         entries["fingerprints"][config.dataset]
     whole = [as_resolved(config, entries) for config in sweep.configs]
     num_epochs = sum(config.num_epochs for config in whole)
-    if num_epochs > MAX_EPOCHS:
-        raise ValueError(f"{num_epochs} epochs; more than {MAX_EPOCHS} are no sweep")
+    if num_epochs > MAX_RECORDED_EPOCHS:
+        raise ValueError(
+            f"{num_epochs} epochs are too many for a sweep"
+        )
     if isinstance(sweep, GradientSweep):
         num_draws = sweep.num_draws + math.prod(sweep.crossed or (0,))
         num_draws *= len(sweep.regimes) * len(sweep.batch_sizes)
-        if num_draws > MAX_DRAWS:
-            raise ValueError(f"{num_draws} draws; more than {MAX_DRAWS} are no sweep")
+        if num_draws > MAX_RECORDED_DRAWS:
+            raise ValueError(
+                f"{num_draws} draws are too many for a sweep"
+            )
         regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}
         sweep = replace(sweep, regimes=regimes)
     return sweep, entries

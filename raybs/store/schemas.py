@@ -29,10 +29,8 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 
-
 ROW_BYTES = 300
 """Bytes of one row on disk, for estimates: measured in Parquet with 30 rows a file."""
-
 
 DRAW_COLUMNS = (
     "summed_gradient_norm",
@@ -46,7 +44,6 @@ DRAW_COLUMNS = (
     "largest_entry",
 )
 """What is measured of a draw (`raybs.gradients.draw`)."""
-
 
 CHUNK_SCHEMA = pa.schema(
     [
@@ -70,9 +67,7 @@ CHUNK_SCHEMA = pa.schema(
 )
 """One row per chunk: draws of one cell, and the histogram that belongs to them."""
 
-
 CHUNK_BYTES = 12_000
-
 
 DRAW_BYTES = 60
 """Bytes on disk of a chunk's histogram, and of one draw, for estimates."""

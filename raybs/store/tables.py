@@ -17,14 +17,11 @@ BROKEN = (
 )
 """What a stranger's file may make its readers raise."""
 
-
 MAX_RATIO = 256
-
 
 MAX_SLACK = 2**26
 """A file may unpack to so many times its bytes, and so many more: rows take at most 100
 times theirs, since every state key is random."""
-
 
 VALUE_BYTES = 16
 """Of a value in memory, with what Arrow needs beside it while it reads."""

@@ -17,13 +17,10 @@ from raybs.train.measure import evaluate
 
 BATCH_SIZES = (1, 8, 64, 1024)
 
-
 REPLICAS = (2, 4, 8)
-
 
 HALF_BATCH_SIZE = 64
 """At which bfloat16 is compared: the smallest where matmuls are most of a step."""
-
 
 WORTH_IT = 1.1
 """Packing changes the last digits, and delays the first result: for 10 % at least."""

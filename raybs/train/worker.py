@@ -1,7 +1,5 @@
 """What a worker does: carry stretches from stored states to stored rows and states."""
 
-import faulthandler
-import sys
 import time
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -21,18 +19,6 @@ from raybs.train.resume import deepest_state, keep_start, missing_epochs
 SAVE_SECONDS = 30.0
 """Training time between two saved states: what a crash repeats at most, plus an
 epoch."""
-
-
-def watch(seconds: float) -> None:
-    """End this process, with a traceback, unless called again within `seconds`.
-
-    With 0 the watch ends. It is a thread in C: what hangs may hold Python's lock.
-    """
-    if seconds:
-        stderr = sys.__stderr__ or 2  # not sys.stderr, which notebooks replace
-        faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
-    else:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def carry(

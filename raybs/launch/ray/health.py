@@ -20,8 +20,10 @@ from raybs.store.store import Store
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "safetensors")
 """Whose versions make numbers, or files, differ."""
+
 LEAST_DISK = 10**9
 """Bytes free that a node needs for Ray's own files."""
+
 PROBES = "probes"
 """Folder of a results folder for files that nodes show each other."""
 

@@ -10,9 +10,11 @@ import torch
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.gradients.worker import DrawWorker
-from raybs.launch import Calibrate, Event, OnEvent, Pack, Resources
+from raybs.launch.events import Calibrate, Event, OnEvent
+from raybs.launch.frontier import Frontier, Pack
+from raybs.launch.resources import Resources
 from raybs.models.device import prepare
-from raybs.plan.plan import Frontier, Plan
+from raybs.plan.plan import Plan
 from raybs.store.files import StoreError
 from raybs.store.store import Store
 from raybs.train.probe import probe

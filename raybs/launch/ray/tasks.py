@@ -9,10 +9,12 @@ from typing import Any
 import ray
 
 from raybs.datasets.dataset import Arrays
-from raybs.launch import Event, OnEvent, Resources
+from raybs.launch.events import Event, OnEvent
+from raybs.launch.ray.failures import why
+from raybs.launch.ray.session import Waiting
+from raybs.launch.resources import Resources
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import Plan
-from raybs.session import Waiting, last_line
 from raybs.store.files import StoreError
 from raybs.store.opening import open_store
 from raybs.store.store import Store
@@ -34,8 +36,8 @@ def take_chunk(
 
     An error of the store is returned: Ray would try again what is raised.
     """
+    from raybs.launch.ray.failures import watch
     from raybs.models.device import prepare
-    from raybs.train.worker import watch
 
     prepare(resources.num_threads)
     watch(resources.trial_timeout)
@@ -131,7 +133,7 @@ class DrawTasks:
             except ray.exceptions.TaskCancelledError:
                 continue
             except ray.exceptions.RayError as error:
-                self.on_event(Event(kind="failed", index=index, message=_why(error)))
+                self.on_event(Event(kind="failed", index=index, message=why(error)))
             else:
                 if isinstance(drawn, StoreError):  # the others would fail alike
                     raise drawn
@@ -156,13 +158,3 @@ class DrawTasks:
         for index, chunk in [] if self.stop.is_set() else self.waiting:
             message = f"the state that regime '{chunk.cell.regime}' ends in is missing"
             self.on_event(Event(kind="failed", index=index, message=message))
-
-
-def _why(error: Exception) -> str:
-    """Return the line that matters of Ray's account."""
-    cause = getattr(error, "cause", None)
-    if cause is not None:
-        return f"{type(cause).__name__}: {cause}"
-    if isinstance(error, ray.exceptions.WorkerCrashedError):
-        return "its worker died, or took longer than --trial-timeout"
-    return last_line(error)

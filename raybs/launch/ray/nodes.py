@@ -16,8 +16,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.sources import fingerprint_of
-from raybs.health import CHECKS, Cluster, Node, faults, forget, is_seen, look, show
-from raybs.session import last_line
+from raybs.launch.ray.failures import last_line
+from raybs.launch.ray.health import (
+    CHECKS,
+    Cluster,
+    Node,
+    faults,
+    forget,
+    is_seen,
+    look,
+    show,
+)
 from raybs.store.store import Store
 
 ANSWER_SECONDS = 90.0
@@ -117,8 +126,7 @@ def _living() -> dict[str, Mapping[str, Any]]:
 def _remote() -> Any:
     def answer(uri: str, node_id: str, nonce: str, arrays: Arrays | None) -> Any:
         # Here, not above: this function goes by value, also to where raybs is missing.
-        from raybs.health import look, try_results
-        from raybs.nodes import _fingerprint
+        from raybs.launch.ray.health import look, try_results
 
         fields = look(thorough=arrays is not None)
         fields["results"] = try_results(uri, nonce, node_id)

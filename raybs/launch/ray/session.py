@@ -16,7 +16,9 @@ from typing import Any
 
 import ray
 
-from raybs.launch import LaunchError, Resources, check_address
+from raybs.launch.events import LaunchError
+from raybs.launch.ray.failures import last_line
+from raybs.launch.resources import Resources, check_address
 
 log = logging.getLogger("raybs")
 
@@ -152,12 +154,6 @@ def cluster_resources() -> dict[str, float]:
     """Return what all nodes have together by now."""
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return {"CPU": 0.0, "GPU": 0.0} | found
-
-
-def last_line(error: BaseException) -> str:
-    """Return the line that matters of an account of Ray's."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 @contextlib.contextmanager

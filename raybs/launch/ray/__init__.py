@@ -1,0 +1,1 @@
+"""Runs a plan through Ray. No other folder imports it."""

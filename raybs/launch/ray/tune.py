@@ -1,0 +1,182 @@
+"""Run a plan through Ray: Tune trains, one trial per stretch, and tasks draw.
+
+Durability does not rest on Tune: workers write to the store, so Tune's snapshots,
+loggers and checkpoints are off and its folder is temporary.
+"""
+
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import ray
+from ray import tune
+
+from raybs.datasets.dataset import Arrays
+from raybs.launch.events import Calibrate, OnEvent
+from raybs.launch.frontier import Frontier
+from raybs.launch.ray.failures import last_line
+from raybs.launch.ray.hooks import (
+    DrawMeanwhile,
+    Packs,
+    PassOn,
+    PlanSearcher,
+    SayWaiting,
+    StopWhenAsked,
+)
+from raybs.launch.ray.nodes import check_nodes
+from raybs.launch.ray.session import (
+    Waiting,
+    cluster_resources,
+    ray_session,
+    trial_resources,
+)
+from raybs.launch.ray.tasks import DrawTasks
+from raybs.launch.ray.trainable import StretchTrainable
+from raybs.launch.resources import Resources
+from raybs.plan.cost import Speed
+from raybs.plan.plan import Plan
+from raybs.store.files import StoreError
+from raybs.store.store import Store
+
+log = logging.getLogger("raybs")
+
+CLUSTER_PENDING = 8
+"""Trials at least that wait for room on a cluster: it grows by what waits."""
+
+
+def run_ray(
+    plan: Plan,
+    store: Store,
+    datasets: Mapping[str, Arrays],
+    resources: Resources,
+    *,
+    on_event: OnEvent,
+    stop: threading.Event,
+    calibrate: Calibrate | None = None,
+) -> None:
+    """Work off `plan` through Ray, on this machine or a cluster.
+
+    Stretches are trials of Ray Tune, chunks of draws are tasks; while one path trains,
+    other workers draw from the states that exist. `datasets` holds those of the plan by
+    name. Setting `stop` ends it after the current epochs, with their states saved, and
+    the current chunks. `calibrate` may plan again, by the speed that it had measured.
+
+    Raises:
+        ValueError: The cluster cannot be reached, has not what a trial asks for, or its
+            nodes do not fit together (`raybs.launch.ray.nodes`).
+        StoreError: Results cannot be stored.
+        LaunchError: Ray itself failed.
+    """
+    size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+    if stop.is_set():  # while Ray was imported
+        return
+    with ray_session(resources, size):
+        if stop.is_set():  # while it started
+            return
+        _, per_trial = trial_resources(resources, cluster_resources())
+
+        # By now known: nodes may all go, and others come.
+        fixed = replace(resources, gpus_per_trial=per_trial["gpu"])
+        waiting = Waiting(per_trial)
+
+        def slots() -> int:
+            return trial_resources(fixed, cluster_resources())[0]
+
+        if resources.address:
+            check_nodes(store)
+        device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
+        measure = partial(_probe, device, resources, per_trial, stop, waiting)
+        if calibrate:
+            plan = calibrate(device, measure, slots(), at_end=False)
+        arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
+        shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
+        tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
+        if plan.stretches:
+            frontier = Frontier(plan, resources.num_replicas, slots())
+            packs = Packs(frontier, **shared)
+            hooks = PassOn(packs, resources.trial_timeout)
+            callbacks = [hooks, DrawMeanwhile(packs, tasks, slots), SayWaiting(waiting)]
+            at_least = CLUSTER_PENDING if resources.address else 1
+            trainable = tune.with_parameters(
+                StretchTrainable,
+                datasets=arrays,
+                uri=store.uri,
+                resources=resources,
+            )
+            trainable = tune.with_resources(trainable, per_trial)
+            _train(trainable, packs, callbacks, max(slots(), at_least))
+            if packs.broken:
+                raise StoreError(packs.broken)
+        tasks.run(slots, waiting)
+        if calibrate and not stop.is_set():
+            calibrate(device, measure, slots(), at_end=True)
+
+
+def _train(
+    trainable: Any, packs: "Packs", callbacks: list[tune.Callback], num_pending: int
+) -> None:
+    """Train all stretches, through Ray Tune."""
+    # A Searcher has one pending trial by default: workers would wait for each other.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_pending)
+    with tempfile.TemporaryDirectory() as folder:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=PlanSearcher(packs),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="raybs",
+                storage_path=folder,
+                verbose=0,
+                stop=StopWhenAsked(packs),
+                callbacks=callbacks,
+                # Not Tune's own retries: of a worker killed between two trials that
+                # share it, Tune hears twice, and the second time gives the trial up.
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+
+
+def _probe(
+    device: str,
+    resources: Resources,
+    per_trial: Mapping[str, float],
+    stop: threading.Event,
+    waiting: Waiting,
+) -> Speed:
+    """Measure a worker, on the resources of a trial.
+
+    Raises:
+        ValueError: It could not be measured.
+        KeyboardInterrupt: Setting `stop` ended the wait.
+    """
+
+    def measured(num_threads: int, replicas: bool) -> Speed:
+        from raybs.models.device import prepare
+        from raybs.train.probe import probe
+
+        prepare(num_threads)
+        return probe(device, replicas=replicas)
+
+    task = ray.remote(num_cpus=per_trial["cpu"], num_gpus=per_trial["gpu"])(measured)
+    arguments = (resources.num_threads, resources.num_replicas is None)
+    pending = task.remote(*arguments)
+    while not ray.wait([pending], timeout=0.5)[0]:  # a cluster may have to grow first
+        waiting.look()
+        if stop.is_set():
+            raise KeyboardInterrupt
+    try:
+        speed: Speed = ray.get(pending)
+    except ray.exceptions.RayError as error:
+        why = last_line(error)
+        raise ValueError(f"A worker on {device} cannot be measured: {why}") from None
+    return speed
