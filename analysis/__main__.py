@@ -5,10 +5,7 @@ from raybs import interrupts
 if __name__ == "__main__":  # before all other imports, which take a while
     interrupts.install("analysis")
 
-import contextlib
-import logging
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -30,7 +27,8 @@ from analysis.show import (
     write_findings,
 )
 from analysis.watch import SECONDS, watch
-from raybs.numbers import Number
+from raybs.cli.errors import said_politely
+from raybs.cli.numbers import Number
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
@@ -119,7 +117,7 @@ def main(
     The report is one HTML file, which needs no network: the article's sections beside
     your runs, its findings judged on them, and all other sweeps.
     """
-    with said_politely():
+    with said_politely("analysis"):
         if is_live and kinds != ("html",):
             raise ValueError("--watch writes the report, which is --format html.")
         claims = load_claims(claims_file)
@@ -180,7 +178,7 @@ def findings_command(results: str, claims_file: str | None) -> None:
     Supported, contradicted, inconclusive or not run: by the means over seeds that are
     stored, whichever sweep they are from.
     """
-    with said_politely():
+    with said_politely("analysis"):
         found = verdicts(results, claims_file)
         print_findings(found)
         lost = [verdict for verdict in found if verdict.is_lost]
@@ -224,7 +222,7 @@ def advise_command(
     From the sweeps NAME of the results folder RESULTS (all, if none is named) that have
     two batch sizes or more under one budget.
     """
-    with said_politely():
+    with said_politely("analysis"):
         if target is not None:
             check_target(target)
         store = open_store(results)
@@ -249,22 +247,6 @@ def advise_command(
                 f"{results!r} holds nothing to advise on; run a grid first: "
                 "python -m raybs.sweep grid --help"
             )
-
-
-@contextlib.contextmanager
-def said_politely() -> Iterator[None]:
-    """Turn errors of users, and Ctrl-C, into words and an exit status."""
-    logging.basicConfig(format="%(message)s")
-    try:
-        with interrupts.raising():
-            yield
-    except (KeyboardInterrupt, BrokenPipeError):
-        interrupts.say_stopped(interrupts.command("analysis"))
-        sys.stdout = None  # no second complaint at exit
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
 
 
 COMMANDS = {"advise": advise_command, "findings": findings_command}

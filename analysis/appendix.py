@@ -13,6 +13,7 @@ from analysis.rerun import cell_command, trial_command
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import label
+from raybs.config.units import duration
 from raybs.config.validation import count
 
 WORKER = {"device": "device", "num_threads": "threads", "torch_version": "torch"}
@@ -175,14 +176,6 @@ def _worker(kind: Mapping[Any, Any]) -> str:
         f"{kind['device']}, {threads} thread{'' if threads == '1' else 's'} a worker, "
         f"torch {kind['torch_version']}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Say how long that is."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def _number(value: Any) -> str:

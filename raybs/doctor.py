@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from raybs.commands import said_politely
+from raybs.cli.errors import said_politely
+from raybs.config.units import size
 from raybs.datasets.dataset import Arrays, load_arrays
-from raybs.display import size
 from raybs.launch.ray.health import CHECKS, Cluster, Node, faults
 from raybs.launch.resources import Resources, find_address
 from raybs.store.opening import open_store

@@ -20,8 +20,8 @@ from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import path
 from raybs.config.sweep import TrainSweep
+from raybs.config.units import size
 from raybs.datasets.dataset import Arrays, load_arrays
-from raybs.display import Display, size
 from raybs.launch.resources import Resources
 from raybs.plan.cost import USUAL, Speed, guessed, is_half, speed_from_json
 from raybs.plan.overrides import Changes
@@ -32,6 +32,7 @@ from raybs.plan.resolve import Asked, ask, find
 from raybs.store.draws import fold
 from raybs.store.opening import Place, open_store
 from raybs.store.store import Store
+from raybs.trackers.terminal import Display
 
 if TYPE_CHECKING:
     from analysis.draws import Draws

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raybs.commands import refuse_together, run_command, said_politely, with_options
+from raybs.cli.command import run_command, with_options
+from raybs.cli.errors import refuse_together, said_politely
+from raybs.cli.grid import ListOf, grid_command
+from raybs.cli.numbers import WholeNumber
+from raybs.cli.values import parse_crossed, parse_names, parse_seeds
 from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.config.trial import PRECISIONS
+from raybs.config.units import size
 from raybs.config.validation import count
-from raybs.display import size
-from raybs.grid_command import ListOf, grid_command
-from raybs.numbers import WholeNumber
-from raybs.options import parse_crossed, parse_names, parse_seeds
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find
 from raybs.store.opening import open_store

@@ -17,7 +17,8 @@ from analysis.claims import Claim, Contrast
 from analysis.findings import judge
 from analysis.rerun import cell_command, trial_command
 from analysis.sentences import sentence
-from raybs import GradientSweep, TrainSweep, doctor, grid_command, run, sweep
+from raybs import GradientSweep, TrainSweep, doctor, run, sweep
+from raybs.cli import grid as grid_command
 from raybs.config.keys import state_keys
 from raybs.plan import resolve as asked
 from raybs.store.opening import open_store
@@ -184,7 +185,7 @@ def test_examples_of_help_are_no_wrong_requests(here, subset, module):
     lines = [line for line in lines if line.startswith("python -m")]
     assert len(lines) > 2
     if module == "raybs.sweep grid":  # of a newcomer, who has none yet
-        here.delete(["sweeps/grid.json"])
+        here.files.delete(["sweeps/grid.json"])
     reference = open_store("docs/reference", create=True)
     record(reference, "recovery", TrainSweep(configs=(subset.config((8, 0.1, 2)),)))
     for line in lines:

@@ -6,12 +6,13 @@ from rich.console import Console
 
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
+from raybs.config.units import duration, size
 from raybs.datasets.dataset import DatasetInfo
-from raybs.display import Display, duration, size
 from raybs.launch.events import Event
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import make_plan
 from raybs.plan.requests import requests
+from raybs.trackers.terminal import Display
 
 INFO = DatasetInfo(fingerprint="f", num_samples=100, num_features=4, num_classes=3)
 

@@ -21,11 +21,11 @@ from analysis.show import print_findings
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.moments import summarize_entries
 from analysis.tables import findings_table, to_markdown
+from raybs.cli.grid import grid_command
 from raybs.config import TrainSweep
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.doctor import main as doctor
-from raybs.grid_command import grid_command
 from raybs.sweep import main
 
 TOP = Path(__file__).parent.parent

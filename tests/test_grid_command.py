@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from waits import run
 
 import analysis
-from raybs.grid_command import grid_command
+from raybs.cli.grid import grid_command
 from raybs.sweep import main
 
 SMALL = ["--hidden", "16", "--batch-size", "16,64", "--learning-rate", "0.02,0.1"]

@@ -30,11 +30,11 @@ from conftest import record, row
 import analysis
 from analysis.__main__ import main
 from analysis.charts import theme
+from raybs.cli.grid import grid_command
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.datasets.dataset import describe, load_arrays
-from raybs.grid_command import grid_command
 from raybs.plan.prune import find_prunable
 from raybs.store.draws import PER_DRAW
 from raybs.store.files import ENDINGS, _digest

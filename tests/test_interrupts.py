@@ -113,10 +113,10 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
     [
         "click",  # the first import of another's
         "pyarrow",  # written in C
-        "raybs.options:parse_seeds",
+        "raybs.cli.values:parse_seeds",
         "raybs.plan.plan:make_plan",
         "torch",
-        "raybs.display:Display.on_event",  # training
+        "raybs.trackers.terminal:Display.on_event",  # training
         "raybs.store.store:Store.compact_rows",  # after it
         "altair",
         "analysis.charts.theme:_rendered",
@@ -137,7 +137,7 @@ def test_at_any_moment_a_signal_ends_in_words(sweep_file, moment, number):
         "ray",
         "ray:init",
         "raylet",  # just started, within ray.init
-        "raybs.display:Display.on_event",
+        "raybs.trackers.terminal:Display.on_event",
         "ray:shutdown",
         # Ray has set handlers in C++, and taken them away.
         "ray._private.worker:connect+",
@@ -169,7 +169,12 @@ def test_the_doctor_ends_in_words_while_ray_starts(
 
 @pytest.mark.parametrize(
     "moment",
-    ["click", "raybs.plan.plan:make_plan", "raybs.display:Display.on_event", "raylet"],
+    [
+        "click",
+        "raybs.plan.plan:make_plan",
+        "raybs.trackers.terminal:Display.on_event",
+        "raylet",
+    ],
 )
 def test_two_signals_at_once_end_it_at_once_and_in_words(sweep_file, moment):
     where = ["--workers", "1"] if moment == "raylet" else ["--local"]

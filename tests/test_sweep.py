@@ -19,9 +19,9 @@ from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
 from raybs import runner
+from raybs.cli.values import parse_gpus, parse_seeds
 from raybs.config.catalog import find_sweep
-from raybs.display import size
-from raybs.options import parse_gpus, parse_seeds
+from raybs.config.units import size
 from raybs.plan import cost
 from raybs.plan.cost import Speed, speed_from_json
 from raybs.plan.processor import processor

@@ -125,16 +125,12 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
     whole = [as_resolved(config, entries) for config in sweep.configs]
     num_epochs = sum(config.num_epochs for config in whole)
     if num_epochs > MAX_RECORDED_EPOCHS:
-        raise ValueError(
-            f"{num_epochs} epochs are too many for a sweep"
-        )
+        raise ValueError(f"{num_epochs} epochs are too many for a sweep")
     if isinstance(sweep, GradientSweep):
         num_draws = sweep.num_draws + math.prod(sweep.crossed or (0,))
         num_draws *= len(sweep.regimes) * len(sweep.batch_sizes)
         if num_draws > MAX_RECORDED_DRAWS:
-            raise ValueError(
-                f"{num_draws} draws are too many for a sweep"
-            )
+            raise ValueError(f"{num_draws} draws are too many for a sweep")
         regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}
         sweep = replace(sweep, regimes=regimes)
     return sweep, entries

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from raybs.display import size
+from raybs.config.units import size
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 

@@ -4,21 +4,22 @@ from typing import Any
 
 import click
 
-from raybs.commands import run_command, said_politely, with_options
-from raybs.config.catalog import check_own_name
-from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
-from raybs.config.schedules import SCHEDULES
-from raybs.config.sweep import UNTIL
-from raybs.config.trial import INITS, OPTIMIZERS, PRECISIONS
-from raybs.datasets.download import TORCHVISION
-from raybs.numbers import Number, WholeNumber
-from raybs.options import (
+from raybs.cli.command import run_command, with_options
+from raybs.cli.errors import said_politely
+from raybs.cli.numbers import Number, WholeNumber
+from raybs.cli.values import (
     parse_list,
     parse_names,
     parse_seeds,
     parse_until,
     parse_widths,
 )
+from raybs.config.catalog import check_own_name
+from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
+from raybs.config.schedules import SCHEDULES
+from raybs.config.sweep import UNTIL
+from raybs.config.trial import INITS, OPTIMIZERS, PRECISIONS
+from raybs.datasets.download import TORCHVISION
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, ask
 

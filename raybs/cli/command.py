@@ -1,19 +1,18 @@
 """What the commands of `python -m raybs.sweep` share: options, plans, errors."""
 
-import contextlib
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from raybs import interrupts
+from raybs.cli.errors import refuse_together
+from raybs.cli.numbers import Number, WholeNumber
+from raybs.cli.values import parse_gpus, parse_replicas
 from raybs.config.grid import MAX_TRIALS
+from raybs.config.units import duration, size
 from raybs.config.validation import count
-from raybs.display import duration, size
-from raybs.launch.events import LaunchError
 from raybs.launch.resources import (
     DEVICES,
     MAX_THREADS,
@@ -21,17 +20,15 @@ from raybs.launch.resources import (
     Resources,
     find_address,
 )
-from raybs.numbers import Number, WholeNumber
-from raybs.options import parse_gpus, parse_replicas
 from raybs.plan.plan import Plan
 from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import Asked
 from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
-from raybs.store.files import StoreError
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
+
 
 OPTIONS = [
     click.option(
@@ -198,38 +195,6 @@ def run_command(
             "left; the same command tries again."
         )
         sys.exit(1)
-
-
-@contextlib.contextmanager
-def said_politely(module: str = "raybs.sweep") -> Iterator[None]:
-    """Turn errors of users, and Ctrl-C, into words and an exit status."""
-    logging.basicConfig(format="%(message)s")
-    again = interrupts.command(module)
-    try:
-        with interrupts.raising():
-            yield
-    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or the reader is gone
-        interrupts.say_stopped(again)
-        sys.stdout = None  # no second complaint at exit
-        sys.exit(130)
-    except (StoreError, LaunchError) as error:
-        click.echo(f"{error}\nOnce that is mended, go on by:\n  {again}", err=True)
-        sys.exit(1)
-    except (ValueError, OSError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-
-
-def refuse_together(option: str, given: object, **others: object) -> None:
-    """Refuse options that would silently be ignored beside `option`.
-
-    Raises:
-        ValueError: One of `others` is given as well.
-    """
-    for name, value in others.items():
-        if given and value not in (None, ()):
-            flag = "a sweep" if name == "names" else f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} and {flag} exclude each other; leave one out.")
 
 
 def say_plan(plan: Plan, num_workers: int) -> None:

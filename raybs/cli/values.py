@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from raybs.cli.numbers import to_float, to_int
 from raybs.launch.resources import MAX_REPLICAS
-from raybs.numbers import to_float, to_int
 
 T = TypeVar("T")
 

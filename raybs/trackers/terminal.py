@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from raybs.config.units import duration
 from raybs.launch.events import Event
 from raybs.plan.chunks import Chunk
 from raybs.plan.plan import Plan
@@ -236,21 +237,3 @@ class Display:
                 epoch = f"epoch {max(event.epoch, piece.start)} of {last}"
             lines.add_row(Text(piece.name), epoch, accuracy)
         return Group(overall, lines)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds, minutes or hours, as one would say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def size(num_bytes: float) -> str:
-    """Return bytes in the largest fitting unit."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
