@@ -7,9 +7,9 @@ from raybs.lazy import attach
 if TYPE_CHECKING:
     from analysis.advice.compare import Advice, advise
     from analysis.advice.words import words
-    from analysis.draws import Draws, load_draws, load_gradients
     from analysis.findings import Verdict, verdicts
-    from analysis.frames import Frames, load, only
+    from analysis.frames.draws import Draws, load_draws, load_gradients
+    from analysis.frames.trials import Frames, load, only
 
 __all__ = [
     "Advice",
@@ -27,14 +27,14 @@ __all__ = [
 
 _MODULES = {
     "Advice": "analysis.advice.compare",
-    "Draws": "analysis.draws",
-    "Frames": "analysis.frames",
+    "Draws": "analysis.frames.draws",
+    "Frames": "analysis.frames.trials",
     "Verdict": "analysis.findings",
     "advise": "analysis.advice.compare",
-    "load": "analysis.frames",
-    "load_draws": "analysis.draws",
-    "load_gradients": "analysis.draws",
-    "only": "analysis.frames",
+    "load": "analysis.frames.trials",
+    "load_draws": "analysis.frames.draws",
+    "load_gradients": "analysis.frames.draws",
+    "only": "analysis.frames.trials",
     "verdicts": "analysis.findings",
     "words": "analysis.advice.words",
 }

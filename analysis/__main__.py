@@ -11,12 +11,12 @@ from pathlib import Path
 
 import click
 
-from analysis import frames
 from analysis.advice.targets import check_target
 from analysis.advice.words import MARGIN
 from analysis.claims import Claims, load_claims
 from analysis.evidence import read_evidence
 from analysis.findings import judge, verdicts
+from analysis.frames.trials import load, only
 from analysis.show import (
     KINDS,
     advise_on,
@@ -226,11 +226,11 @@ def advise_command(
         if target is not None:
             check_target(target)
         store = open_store(results)
-        found = frames.load(store)
+        found = load(store)
         known = sorted(found.trials["sweep"].unique())
         num_advised = 0
         for name in names or known:
-            part = frames.only(found, name)
+            part = only(found, name)
             click.echo(f"\n{name}: {part.trials['title'].iloc[0]}")
             text, charts = advise_on(part, target=target, margin=margin)
             if text:

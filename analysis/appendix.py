@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.draws import Draws
-from analysis.frames import Frames, only
-from analysis.rerun import cell_command, trial_command
+from analysis.commands import cell_command, trial_command
+from analysis.frames.draws import Draws
+from analysis.frames.trials import Frames, only
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import label

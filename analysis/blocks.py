@@ -11,9 +11,9 @@ from analysis.advice.words import words
 from analysis.charts.figures import draw_figures, figures
 from analysis.charts.landscape import landscape
 from analysis.claims import printed_numbers
-from analysis.draws import ARTICLES_NORM, Draws
 from analysis.embed import Datasets, Figure, embed
-from analysis.frames import Frames
+from analysis.frames.draws import ARTICLES_NORM, Draws
+from analysis.frames.trials import Frames
 from analysis.show import FITS, NORM, SPLIT, TAILS
 
 MAX_NUMBERS = 6

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims import Claim, Contrast
-from analysis.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
-from analysis.frames import Frames, load
-from analysis.rerun import no_sweep
+from analysis.frames.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
+from analysis.frames.sweeps import find_sweeps
+from analysis.frames.trials import Frames, load
 from analysis.statistics.fits import power_values
 from analysis.statistics.intervals import (
     COSINE,
@@ -22,9 +22,8 @@ from analysis.statistics.intervals import (
     REAL,
     Scale,
 )
-from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.gradient_sweep import GradientSweep
 from raybs.config.validation import any_of
-from raybs.store.records import record_from_json
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.store.store import Store
 
@@ -69,33 +68,6 @@ class Evidence:
 
 class Mistake(LookupError):
     """A claim asks for what trials and draws do not have."""
-
-
-def find_sweeps(store: Store, names: Sequence[str] = ()) -> dict[str, Sweep]:
-    """Return the sweeps `names` as last asked for, all if there are no names.
-
-    Raises:
-        ValueError: The results hold no such sweep.
-    """
-    records = store.read_records("sweeps", record_from_json)
-    if names:
-        check_any(store, records)
-    for name in names:
-        if name not in records:
-            raise no_sweep(name, records, store.uri)
-    return {name: records[name][0] for name in names or sorted(records)}
-
-
-def check_any(store: Store, sweeps: Collection[str]) -> None:
-    """Refuse results without a sweep.
-
-    Raises:
-        ValueError: There is none.
-    """
-    if not sweeps:
-        raise ValueError(
-            f"{store.uri!r} holds no sweep yet; run one: python -m raybs.sweep --list"
-        )
 
 
 def read_evidence(store: Store) -> tuple[Frames, dict[str, Draws]]:

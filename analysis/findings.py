@@ -18,17 +18,10 @@ import numpy as np
 from scipy import stats
 
 from analysis.claims import Claim, Claims, Contrast, load_claims
-from analysis.draws import Array, Draws
-from analysis.evidence import (
-    Evidence,
-    check_any,
-    find_sweeps,
-    gather,
-    read_evidence,
-    scale_of,
-    with_growth,
-)
-from analysis.frames import Frames
+from analysis.evidence import Evidence, gather, read_evidence, scale_of, with_growth
+from analysis.frames.draws import Array, Draws
+from analysis.frames.sweeps import check_any, find_sweeps
+from analysis.frames.trials import Frames
 from analysis.statistics.intervals import Scale, half_width
 from raybs.store.opening import Place, as_store
 from raybs.store.store import Store

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis import frames
 from analysis.appendix import Facts, Listing, facts, listings
 from analysis.blocks import Block, of_draws, of_trials
 from analysis.claims import Claim, Claims, Section
-from analysis.draws import Draws
+from analysis.commands import sweep_command
 from analysis.embed import Datasets
-from analysis.evidence import find_sweeps, read_evidence
+from analysis.evidence import read_evidence
 from analysis.findings import Verdict, judge
-from analysis.rerun import sweep_command
+from analysis.frames.draws import Draws
+from analysis.frames.sweeps import find_sweeps
+from analysis.frames.trials import Frames, only
 from analysis.sentences import command
 from analysis.show import tally
 from raybs.config.gradient_sweep import GradientSweep, Sweep
@@ -140,7 +141,7 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
 def _section(
     section: Section,
     sweeps: Mapping[str, Sweep],
-    training: frames.Frames,
+    training: Frames,
     draws: Mapping[str, Draws],
     judged: Sequence[Judged],
     datasets: Datasets,
@@ -152,7 +153,7 @@ def _section(
     if isinstance(sweep, GradientSweep):
         block = of_draws(draws[name], datasets, only=section.figures)
     elif sweep is not None:
-        found = frames.only(training, name)
+        found = only(training, name)
         block = of_trials(found, datasets, only=section.figures)
     if sweep is not None:
         line = sweep_command(name, sweep)
@@ -173,7 +174,7 @@ def _section(
 def _other(
     name: str,
     sweep: Sweep,
-    training: frames.Frames,
+    training: Frames,
     draws: Mapping[str, Draws],
     judged: Sequence[Judged],
     datasets: Datasets,
@@ -183,7 +184,7 @@ def _other(
     if isinstance(sweep, GradientSweep):
         block = of_draws(draws[name], datasets)
     else:
-        block = of_trials(frames.only(training, name), datasets, advised=True)
+        block = of_trials(only(training, name), datasets, advised=True)
     return Part(
         key=f"sweep-{name}",
         heading=name,

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from analysis.claims import Claim, Contrast
+from analysis.commands import again
 from analysis.evidence import PER_CENT
 from analysis.findings import MAX_NEEDED, Result, Verdict
-from analysis.rerun import again
 
 QUANTITIES: Mapping[str, tuple[str, str]] = {
     "final_test_accuracy": ("test accuracy", ".2f"),

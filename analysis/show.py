@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis import frames, tables
+from analysis import tables
 from analysis.advice.compare import advise
 from analysis.advice.words import MARGIN, to_markdown, words
 from analysis.claims import printed_numbers
-from analysis.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.embed import HEADINGS
-from analysis.evidence import check_any, find_sweeps
 from analysis.findings import VERDICTS, Verdict
+from analysis.frames.draws import ARTICLES_NORM, Draws, load_draws
+from analysis.frames.sweeps import check_any, find_sweeps
+from analysis.frames.trials import Frames, load, only
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.store.store import Store
 
@@ -53,7 +54,7 @@ def draw_sweeps(
 
     sweeps = find_sweeps(store, names)
     check_any(store, sweeps)
-    training: frames.Frames | None = None  # read once, and only for a sweep of trials
+    training: Frames | None = None  # read once, and only for a sweep of trials
     has_charts = bool(set(kinds) - {"md"})
     rest = "in table.md" if "md" in kinds else "with --format md"
     for name, sweep in sweeps.items():
@@ -65,8 +66,8 @@ def draw_sweeps(
             if has_charts:
                 charts |= draw_figures(drawn)
         else:
-            training = training or frames.load(store)
-            found = frames.only(training, name)
+            training = training or load(store)
+            found = only(training, name)
             texts = {"table": _of_training(found, rest)}
             is_empty = found.history.empty
             if has_charts:
@@ -185,7 +186,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def advise_on(
-    found: frames.Frames, *, target: float | None = None, margin: float = MARGIN
+    found: Frames, *, target: float | None = None, margin: float = MARGIN
 ) -> tuple[str, dict[str, alt.TopLevelMixin]]:
     """Print advice, where trials have ended; return it as Markdown, and its charts.
 
@@ -210,7 +211,7 @@ def advise_on(
     return "\n".join(texts), charts
 
 
-def _of_training(found: frames.Frames, rest: str) -> str:
+def _of_training(found: Frames, rest: str) -> str:
     """Print the final numbers of trials, and where the `rest` is; return all."""
     table = tables.final_table(found.trials)
     click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")

@@ -184,9 +184,10 @@ def load(num: int, folder: Path) -> float:
 def chart(num: int, folder: Path) -> float:
     """Time tables and charts, without loading."""
     import analysis
-    from analysis import frames, tables
+    from analysis import tables
     from analysis.charts.figures import figures
     from analysis.charts.theme import save
+    from analysis.frames import trials as frames
 
     found = frames.only(analysis.load(str(folder)), "scale")
     start = time.perf_counter()

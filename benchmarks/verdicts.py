@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.claims import Claim, Claims, Contrast
 from analysis.findings import judge
-from analysis.frames import Frames
+from analysis.frames.trials import Frames
 from benchmarks.report import finish, machine, markdown
 
 NUM_SEEDS = 5

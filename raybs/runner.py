@@ -35,8 +35,8 @@ from raybs.store.store import Store
 from raybs.trackers.terminal import Display
 
 if TYPE_CHECKING:
-    from analysis.draws import Draws
-    from analysis.frames import Frames
+    from analysis.frames.draws import Draws
+    from analysis.frames.trials import Frames
 
 log = logging.getLogger("raybs")
 

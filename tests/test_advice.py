@@ -18,7 +18,7 @@ from analysis.advice.targets import _crossing
 from analysis.advice.words import paired, words
 from analysis.charts.figures import figures
 from analysis.charts.landscape import landscape
-from analysis.frames import only
+from analysis.frames.trials import only
 from raybs import grid
 from raybs.config.keys import num_steps, path, resolved, state_keys
 

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from conftest import COSINES, Subset, check_fields, record, row
 
 import analysis
-from analysis import frames, tables
+from analysis import tables
 from analysis.__main__ import findings_command, main
 from analysis.charts.figures import figures
 from analysis.charts.theme import color_of, save
+from analysis.frames import series
 from analysis.show import draw_sweeps
 from analysis.statistics.intervals import REAL, summarize
 from raybs.config.catalog import find_sweep
@@ -111,13 +112,13 @@ def test_no_sweep_is_no_trial(store):
 
 
 def test_curves_are_in_per_cent_from_epoch_1_without_the_diverged(written):
-    curves = frames.curves(analysis.load(written).history)
+    curves = series.curves(analysis.load(written).history)
     accuracy = curves[(curves["metric"] == "test_accuracy") & (curves["seed"] == 0)]
     values = accuracy[accuracy["label"] == GOOD]
     assert values["epoch"].tolist() == [1, 2, 3]
     assert values["value"].tolist() == pytest.approx([50, 70, 90])
     assert accuracy[accuracy["label"] == BAD]["epoch"].tolist() == [1]
-    assert set(curves["metric"]) == set(frames.METRICS)
+    assert set(curves["metric"]) == set(series.METRICS)
 
 
 def test_a_window_shows_the_last_epochs_counted_from_its_start():
@@ -129,10 +130,10 @@ def test_a_window_shows_the_last_epochs_counted_from_its_start():
             "num_epochs": [2] * 3 + [5] * 6,
             "last_epochs": 2,
             "status": "complete",
-            **dict.fromkeys(frames.METRICS, 0.5),
+            **dict.fromkeys(series.METRICS, 0.5),
         }
     )
-    curves = frames.curves(history)
+    curves = series.curves(history)
     one = curves[curves["metric"] == "test_loss"]
     assert one[one["label"] == "short"]["epoch"].tolist() == [1, 2]
     assert one[one["label"] == "long"]["epoch"].tolist() == [0, 1, 2]
@@ -145,8 +146,8 @@ def test_a_divergence_is_shown_where_the_window_has_it(store, subset):
     rows = [row(keys[k], k, 0.5) for k in range(5)]
     store.write_rows([*rows, row(keys[5], 5, 0.5, status="diverged")])
     history = analysis.load(store).history
-    assert frames.divergences(history)["epoch"].tolist() == [3]
-    curves = frames.curves(history)
+    assert series.divergences(history)["epoch"].tolist() == [3]
+    curves = series.curves(history)
     assert sorted(set(curves["epoch"])) == [0, 1, 2]
 
 
@@ -165,7 +166,7 @@ def test_a_summary_is_mean_and_t_interval_over_seeds():
 
 
 def charts(store):
-    return figures(frames.only(analysis.load(store), "one")).values()
+    return figures(analysis.only(analysis.load(store), "one")).values()
 
 
 def test_every_field_that_a_chart_reads_is_a_column_with_values(written):
@@ -175,7 +176,7 @@ def test_every_field_that_a_chart_reads_is_a_column_with_values(written):
 
 def test_charts_have_axis_titles_with_units(written):
     text = json.dumps([chart.to_dict() for chart in charts(written)])
-    for title in (*frames.METRICS.values(), "weight distance from init (L2)", "epoch"):
+    for title in (*series.METRICS.values(), "weight distance from init (L2)", "epoch"):
         assert title in text
 
 
@@ -312,7 +313,7 @@ def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
         if i != 40:  # one is not measured yet
             keys = state_keys(config, "f")
             store.write_rows([row(keys[0], 0, 0.1), row(keys[1], 1, 0.01 * i)])
-    found = frames.only(analysis.load(store), "many")
+    found = analysis.only(analysis.load(store), "many")
     for chart in figures(found).values():
         spec = chart.to_dict()
         drawn = {
@@ -343,7 +344,7 @@ def test_too_many_seeds_are_drawn_as_means_and_intervals_alone(store, subset):
         keys = state_keys(config, "f")
         rows += [row(keys[k], k, 0.5 + 0.0001 * config.seed) for k in range(10)]
     store.write_rows(rows)
-    for chart in figures(frames.only(analysis.load(store), "seeds")).values():
+    for chart in figures(analysis.only(analysis.load(store), "seeds")).values():
         spec = chart.to_dict()
         assert "faint" not in spec["title"]["subtitle"]
         assert sum(len(data) for data in spec["datasets"].values()) < 1000

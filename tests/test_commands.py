@@ -14,8 +14,8 @@ from conftest import numbers, record, row, save_subset
 import analysis
 from analysis import __main__ as reader
 from analysis.claims import Claim, Contrast
+from analysis.commands import cell_command, trial_command
 from analysis.findings import judge
-from analysis.rerun import cell_command, trial_command
 from analysis.sentences import sentence
 from raybs import GradientSweep, TrainSweep, doctor, run, sweep
 from raybs.cli import grid as grid_command

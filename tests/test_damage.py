@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from conftest import Subset
 
 import analysis
-from analysis.evidence import find_sweeps
+from analysis.frames.sweeps import find_sweeps
 from raybs.launch.resources import Resources
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find

@@ -12,7 +12,7 @@ from conftest import Subset, fields_of
 import analysis
 from analysis.__main__ import main as analyze
 from analysis.charts.figures import draw_figures
-from analysis.draws import complete
+from analysis.frames.draws import complete
 from raybs.store.opening import open_store
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.sweep import main

@@ -12,14 +12,16 @@ import pytest
 import vl_convert
 from conftest import check_fields
 
-from analysis import frames
 from analysis.advice.compare import advise
 from analysis.charts import directions, front, landscape, theme
 from analysis.charts.curves import epoch_axis, subtitle, training_curves
 from analysis.charts.figures import draw_figures, figures
 from analysis.charts.norms import fit_lines, with_bars
 from analysis.charts.panels import REGIME_COLORS
-from analysis.draws import NORMS, Draws, bin_entries, bin_norms
+from analysis.frames import series
+from analysis.frames.bins import bin_entries, bin_norms
+from analysis.frames.draws import NORMS, Draws
+from analysis.frames.trials import Frames
 from analysis.statistics import moments, variance
 from analysis.statistics.intervals import summarize
 from raybs.config import Phase, TrainConfig
@@ -92,7 +94,7 @@ def grid_frames(*optimizers, diverged=False):
     same |= {"dataset": "mnist", "budget": "2 epochs", "schedule": "constant"}
     same |= {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     same |= {"hidden": "8", "init": "default", "precision": "float32"}
-    return frames.Frames(
+    return Frames(
         trials=pd.DataFrame(trials).assign(**same), history=pd.DataFrame(history)
     )
 
@@ -252,9 +254,9 @@ def test_the_same_frames_give_the_same_file(charts):
 
 
 def test_a_sweep_of_which_all_diverged_still_compiles():
-    nothing = frames.curves(grid_frames("sgd").history[:0])
+    nothing = series.curves(grid_frames("sgd").history[:0])
     gone = pd.DataFrame({"label": ["a"], "seed": [0], "epoch": [1]})
-    summary = summarize(nothing, frames.SCALES)
+    summary = summarize(nothing, series.SCALES)
     chart = training_curves(nothing, summary, gone, {"a": 64}, "t")
     vl_convert.vegalite_to_vega(chart.to_dict())
 
@@ -267,7 +269,7 @@ def test_long_trials_of_many_configs_are_drawn():
     one = pd.DataFrame(rows, columns=["label", "seed", "epoch"])
     long = one.assign(metric="test_accuracy", value=50.0)
     gone = one[:0]
-    chart = training_curves(long, summarize(long, frames.SCALES), gone, labels, "t")
+    chart = training_curves(long, summarize(long, series.SCALES), gone, labels, "t")
     assert max(map(len, chart.to_dict()["datasets"].values())) == 7200
 
 
@@ -373,7 +375,7 @@ def test_distances_share_a_panel_with_their_optimizer_and_order_of_magnitude():
     ]
     columns = ["label", "optimizer", "num_epochs", "weight_distance", "status"]
     history = pd.DataFrame(rows, columns=columns).assign(seed=0, epoch=1)
-    assert frames.distances(history)[["label", "panel", "value"]].values.tolist() == [
+    assert series.distances(history)[["label", "panel", "value"]].values.tolist() == [
         ["a", "sgd, 8 epochs", 1.0],
         ["b", "sgd, 8 epochs", 2.0],
         ["c", "sgd, 9 epochs", 3.0],

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from analysis.claims import Claim, Claims, Contrast
-from analysis.draws import ARTICLES_NORM, Draws
 from analysis.evidence import gather, with_growth
 from analysis.findings import Verdict, judge
-from analysis.frames import Frames
+from analysis.frames.draws import ARTICLES_NORM, Draws
+from analysis.frames.trials import Frames
 from analysis.sentences import describe
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.intervals import PERCENTAGE

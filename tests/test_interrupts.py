@@ -217,7 +217,7 @@ def test_a_signal_that_a_sweep_file_swallows_counts(sweep_file, then):
 
 
 @pytest.mark.parametrize("number", BOTH)
-@pytest.mark.parametrize("moment", ["numpy", "analysis.frames:load", "leaving"])
+@pytest.mark.parametrize("moment", ["numpy", "analysis.frames.trials:load", "leaving"])
 def test_the_analysis_ends_likewise(sweep_file, moment, number):
     undisturbed(sweep_file())
     words = ["--results", "undisturbed"]

@@ -18,11 +18,11 @@ import raybs
 from analysis import report as made
 from analysis.charts.theme import PICKED
 from analysis.claims import Claim, Claims, Contrast, article, load_claims
+from analysis.commands import sweep_command
 from analysis.embed import columns, embed, script_json
 from analysis.findings import Result, Verdict
 from analysis.page import contrasts_table, page
 from analysis.report import assemble, render, write_report
-from analysis.rerun import sweep_command
 from analysis.tables import numbers_table
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.draws import bin_entries, bin_norms
+from analysis.frames.bins import bin_entries, bin_norms
 from analysis.statistics.fits import fit_powers, fit_squares
 from analysis.statistics.moments import summarize, summarize_entries
 from analysis.statistics.variance import split_variance

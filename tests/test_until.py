@@ -39,7 +39,7 @@ def carry(store, *sweeps, num_replicas=1):
 
 
 def history(store, name="s0"):
-    found = analysis.frames.only(analysis.load(store), name)
+    found = analysis.only(analysis.load(store), name)
     return found.trials, found.history
 
 

@@ -13,7 +13,7 @@ from analysis.advice.targets import (
     soonest_to_target,
     taken_by_trials,
 )
-from analysis.frames import Frames
+from analysis.frames.trials import Frames
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frames import Frames
+from analysis.frames.trials import Frames
 
 QUESTION = ["dataset", "budget", "until"]
 SETTING = [

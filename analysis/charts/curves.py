@@ -12,7 +12,7 @@ from analysis.charts.theme import (
     label_scales,
     with_field,
 )
-from analysis.frames import METRICS
+from analysis.frames.series import METRICS
 from analysis.statistics.intervals import CONFIDENCE
 
 MAX_POINTS = 4000

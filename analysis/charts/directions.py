@@ -5,7 +5,7 @@ import pandas as pd
 
 from analysis.charts.panels import axes, means, side_by_side
 from analysis.charts.theme import HEIGHT, WIDTH, explorable, fading
-from analysis.draws import NORMS
+from analysis.frames.draws import NORMS
 
 PART_COLORS = {"samples": "#1f77b4", "order": "#a89000", "interaction": "#ec6b00"}
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import altair as alt
 
-from analysis import draws as drawn
-from analysis import frames
 from analysis.charts import directions, histograms, norms
 from analysis.charts.curves import distance_from_init, training_curves
+from analysis.frames import bins, series
+from analysis.frames import draws as drawn
+from analysis.frames.trials import Frames
 from analysis.statistics import moments, variance
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.intervals import summarize
@@ -16,8 +17,8 @@ MAX_LABELS = 24
 """Of lines in one chart: more can be neither told apart nor found in the legend."""
 
 
-def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
-    """Return the charts of one sweep (`frames.only`) by name, but no empty one.
+def figures(found: Frames) -> dict[str, alt.TopLevelMixin]:
+    """Return the charts of one sweep (`analysis.only`) by name, but no empty one.
 
     Of many configs those are drawn that end with the highest test accuracy.
     """
@@ -30,19 +31,19 @@ def figures(found: frames.Frames) -> dict[str, alt.TopLevelMixin]:
     batch_sizes = dict(zip(trials["label"], trials["batch_size"], strict=True))
     last = trials["last_epochs"].iloc[0]
     last_epochs = None if last is None or last != last else int(last)
-    diverged = frames.divergences(history)
+    diverged = series.divergences(history)
     charts: dict[str, alt.TopLevelMixin] = {}
-    curves = frames.curves(history)
+    curves = series.curves(history)
     if len(curves) or len(diverged):
         charts["curves"] = training_curves(
             curves,
-            summarize(curves, frames.SCALES),
+            summarize(curves, series.SCALES),
             diverged,
             batch_sizes,
             title,
             last_epochs,
         )
-    moved = frames.distances(history)
+    moved = series.distances(history)
     if len(moved):
         charts["distance"] = distance_from_init(
             moved, summarize(moved), diverged, batch_sizes, title
@@ -77,9 +78,9 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
         )
         charts["normalized"] = norms.normalized_norms(summary, column, title)
         for name, normalized in (("norm_rows", True), ("norm_rows_raw", False)):
-            bins = drawn.bin_norms(draws, column, normalized=normalized)
+            counts = bins.bin_norms(draws, column, normalized=normalized)
             charts[name] = histograms.distributions(
-                bins, column, title, normalized=normalized
+                counts, column, title, normalized=normalized
             )
         charts["spread"] = norms.spread_by_batch_size(
             summary, norms.fit_lines(fits, summary), column, title
@@ -93,7 +94,7 @@ def draw_figures(found: drawn.Draws) -> dict[str, alt.TopLevelMixin]:
     if len(found.histogram):
         num_draws = int(found.histogram["num_draws"].max())
         charts["entries"] = histograms.entries(
-            drawn.bin_entries(found.histogram), title, num_draws
+            bins.bin_entries(found.histogram), title, num_draws
         )
     split = variance.split_variance(found.draws, column)
     if len(split):
@@ -107,7 +108,7 @@ def _weights(layers: tuple[int, ...]) -> str:
     return f"weights of layers {', '.join(map(str, layers))}"
 
 
-def _highest(found: frames.Frames) -> frames.Frames:
+def _highest(found: Frames) -> Frames:
     """Return the trials of the MAX_LABELS labels of highest mean test accuracy."""
     ends = found.trials.groupby("label", sort=False)["final_test_accuracy"].mean()
     labels = ends.fillna(-1.0).nlargest(MAX_LABELS, keep="first").index

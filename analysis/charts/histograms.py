@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.charts.panels import regime_color
 from analysis.charts.theme import WIDTH, explorable
-from analysis.draws import GROUP, NORMS
+from analysis.frames.draws import GROUP, NORMS
 
 
 def distributions(

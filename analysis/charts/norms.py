@@ -18,7 +18,7 @@ from analysis.charts.panels import (
     tooltip_of,
 )
 from analysis.charts.theme import HEIGHT, WIDTH, explorable, fading, with_field
-from analysis.draws import NORMS
+from analysis.frames.draws import NORMS
 
 LINES = {"fit": [1, 0], "square root": [5, 4]}
 

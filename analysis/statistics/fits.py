@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.draws import Array
+from analysis.frames.draws import Array
 from analysis.statistics.intervals import bootstrap_interval
 from analysis.statistics.moments import resample
 

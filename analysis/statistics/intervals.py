@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from analysis.draws import Array
+from analysis.frames.draws import Array
 
 CONFIDENCE = 0.95
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.draws import GROUP, Array
+from analysis.frames.draws import GROUP, Array
 from analysis.statistics.intervals import bootstrap_interval
 
 THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.draws import GROUP, Array
+from analysis.frames.draws import GROUP, Array
 from analysis.statistics.intervals import bootstrap_interval
 from analysis.statistics.moments import NUM_RESAMPLES
 

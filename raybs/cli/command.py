@@ -29,7 +29,6 @@ from raybs.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
 OPTIONS = [
     click.option(
         "--results",

@@ -1,0 +1,1 @@
+"""Tidy frames from what is stored."""
