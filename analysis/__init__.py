@@ -7,7 +7,8 @@ from raybs.lazy import attach
 if TYPE_CHECKING:
     from analysis.advice.compare import Advice, advise
     from analysis.advice.words import words
-    from analysis.findings import Verdict, verdicts
+    from analysis.claims.judge import verdicts
+    from analysis.claims.results import Verdict
     from analysis.frames.draws import Draws, load_draws, load_gradients
     from analysis.frames.trials import Frames, load, only
 
@@ -29,13 +30,13 @@ _MODULES = {
     "Advice": "analysis.advice.compare",
     "Draws": "analysis.frames.draws",
     "Frames": "analysis.frames.trials",
-    "Verdict": "analysis.findings",
+    "Verdict": "analysis.claims.results",
     "advise": "analysis.advice.compare",
     "load": "analysis.frames.trials",
     "load_draws": "analysis.frames.draws",
     "load_gradients": "analysis.frames.draws",
     "only": "analysis.frames.trials",
-    "verdicts": "analysis.findings",
+    "verdicts": "analysis.claims.judge",
     "words": "analysis.advice.words",
 }
 

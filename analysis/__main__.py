@@ -13,9 +13,9 @@ import click
 
 from analysis.advice.targets import check_target
 from analysis.advice.words import MARGIN
-from analysis.claims import Claims, load_claims
-from analysis.evidence import read_evidence
-from analysis.findings import judge, verdicts
+from analysis.claims.claim import Claims, load_claims
+from analysis.claims.evidence import read_evidence
+from analysis.claims.judge import judge, verdicts
 from analysis.frames.trials import load, only
 from analysis.show import (
     KINDS,

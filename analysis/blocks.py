@@ -10,7 +10,7 @@ from analysis.advice.compare import advise
 from analysis.advice.words import words
 from analysis.charts.figures import draw_figures, figures
 from analysis.charts.landscape import landscape
-from analysis.claims import printed_numbers
+from analysis.claims.claim import printed_numbers
 from analysis.embed import Datasets, Figure, embed
 from analysis.frames.draws import ARTICLES_NORM, Draws
 from analysis.frames.trials import Frames

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from analysis.appendix import Facts, Listing, facts, listings
 from analysis.blocks import Block, of_draws, of_trials
-from analysis.claims import Claim, Claims, Section
+from analysis.claims.claim import Claim, Claims, Section
+from analysis.claims.evidence import read_evidence
+from analysis.claims.judge import judge
+from analysis.claims.results import Verdict
+from analysis.claims.sentences import command
 from analysis.commands import sweep_command
 from analysis.embed import Datasets
-from analysis.evidence import read_evidence
-from analysis.findings import Verdict, judge
 from analysis.frames.draws import Draws
 from analysis.frames.sweeps import find_sweeps
 from analysis.frames.trials import Frames, only
-from analysis.sentences import command
 from analysis.show import tally
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.store.store import Store

@@ -17,9 +17,9 @@ from rich.text import Text
 from analysis import tables
 from analysis.advice.compare import advise
 from analysis.advice.words import MARGIN, to_markdown, words
-from analysis.claims import printed_numbers
+from analysis.claims.claim import printed_numbers
+from analysis.claims.results import VERDICTS, Verdict
 from analysis.embed import HEADINGS
-from analysis.findings import VERDICTS, Verdict
 from analysis.frames.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.frames.sweeps import check_any, find_sweeps
 from analysis.frames.trials import Frames, load, only

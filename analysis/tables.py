@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.claims import printed_numbers
-from analysis.findings import Verdict
+from analysis.claims.claim import printed_numbers
+from analysis.claims.results import Verdict
+from analysis.claims.sentences import measured, quantity
 from analysis.frames.draws import ARTICLES_NORM, GROUP, NORMS, Draws, complete
-from analysis.sentences import measured, quantity
 from analysis.statistics.fits import fit_powers, fit_squares
 from analysis.statistics.moments import THRESHOLDS, summarize, summarize_entries
 from analysis.statistics.variance import split_variance

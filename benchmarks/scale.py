@@ -199,7 +199,7 @@ def chart(num: int, folder: Path) -> float:
 
 def report(num: int, folder: Path) -> float:
     """Time the report from what is stored to a file, without its imports."""
-    from analysis.claims import load_claims
+    from analysis.claims.claim import load_claims
     from analysis.report import render, write_report
 
     store, claims = open_store(str(folder)), load_claims()

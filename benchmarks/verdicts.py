@@ -12,8 +12,8 @@ import click
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim, Claims, Contrast
-from analysis.findings import judge
+from analysis.claims.claim import Claim, Claims, Contrast
+from analysis.claims.judge import judge
 from analysis.frames.trials import Frames
 from benchmarks.report import finish, machine, markdown
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import record, row
 from waits import Patience
 
-from analysis.claims import article
+from analysis.claims.claim import article
 from analysis.report import render, write_report
 from raybs.config import TrainSweep
 from raybs.config.keys import state_keys

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.claims import Claim, Contrast, article, load_claims, printed_numbers
+from analysis.claims.claim import Claim, Contrast, article, load_claims, printed_numbers
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.config.sweep import TrainSweep

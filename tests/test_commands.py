@@ -13,10 +13,10 @@ from conftest import numbers, record, row, save_subset
 
 import analysis
 from analysis import __main__ as reader
-from analysis.claims import Claim, Contrast
+from analysis.claims.claim import Claim, Contrast
+from analysis.claims.judge import judge
+from analysis.claims.sentences import sentence
 from analysis.commands import cell_command, trial_command
-from analysis.findings import judge
-from analysis.sentences import sentence
 from raybs import GradientSweep, TrainSweep, doctor, run, sweep
 from raybs.cli import grid as grid_command
 from raybs.config.keys import state_keys
@@ -136,7 +136,7 @@ def said_by_verdicts():
             contrasts=(contrast,),
         )
         [verdict] = judge(
-            analysis.claims.Claims(sections=(), claims=(claim,)), None, {}
+            analysis.claims.claim.Claims(sections=(), claims=(claim,)), None, {}
         )
         yield sentence(verdict)
 

@@ -14,7 +14,7 @@ from analysis.__main__ import advise_command, findings_command
 from analysis.__main__ import main as analyze
 from analysis.advice.pick import pick
 from analysis.advice.words import MARGIN
-from analysis.findings import VERDICTS
+from analysis.claims.results import VERDICTS
 from analysis.frames.draws import ARTICLES_NORM, NORMS, complete
 from analysis.frames.trials import only
 from analysis.show import print_findings

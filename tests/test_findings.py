@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.claims import Claim, Claims, Contrast
-from analysis.evidence import gather, with_growth
-from analysis.findings import Verdict, judge
+from analysis.claims.claim import Claim, Claims, Contrast
+from analysis.claims.evidence import gather, with_growth
+from analysis.claims.judge import judge
+from analysis.claims.results import Verdict
+from analysis.claims.sentences import describe
 from analysis.frames.draws import ARTICLES_NORM, Draws
 from analysis.frames.trials import Frames
-from analysis.sentences import describe
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.intervals import PERCENTAGE
 from benchmarks.verdicts import above, alike, cases, claim, rates

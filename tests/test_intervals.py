@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.claims import Contrast
-from analysis.evidence import scale_of
+from analysis.claims.claim import Contrast
+from analysis.claims.evidence import scale_of
 from analysis.statistics.intervals import (
     COSINE,
     PERCENTAGE,

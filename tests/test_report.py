@@ -17,10 +17,10 @@ from conftest import record, row
 import raybs
 from analysis import report as made
 from analysis.charts.theme import PICKED
-from analysis.claims import Claim, Claims, Contrast, article, load_claims
+from analysis.claims.claim import Claim, Claims, Contrast, article, load_claims
+from analysis.claims.results import Result, Verdict
 from analysis.commands import sweep_command
 from analysis.embed import columns, embed, script_json
-from analysis.findings import Result, Verdict
 from analysis.page import contrasts_table, page
 from analysis.report import assemble, render, write_report
 from analysis.tables import numbers_table

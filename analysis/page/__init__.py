@@ -16,9 +16,9 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from analysis.charts.theme import DARK
+from analysis.claims.results import MAX_NEEDED, Result, Verdict
+from analysis.claims.sentences import bounds, describe, measured
 from analysis.embed import script_json
-from analysis.findings import MAX_NEEDED, Result, Verdict
-from analysis.sentences import bounds, describe, measured
 from analysis.tables import numbers_table
 
 if TYPE_CHECKING:

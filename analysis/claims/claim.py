@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.entries import ContrastEntry, File, read_file
+from analysis.claims.schema import ContrastEntry, File, read_file
 
 Kind = Literal["finding", "statement", "number", "own"]
 """A finding of the article, another of its sentences, a printed number, a reader's."""
@@ -92,7 +92,7 @@ NUM_SEEDS = 5
 @functools.cache
 def article() -> Claims:
     """Return the sections, findings and numbers of the article."""
-    text = (resources.files("analysis") / "findings.toml").read_text("utf-8")
+    text = (resources.files("analysis.claims") / "findings.toml").read_text("utf-8")
     file = read_file(tomllib.loads(text), "findings.toml")
     sections = tuple(Section(**dict(entry)) for entry in file.section)
     return Claims(sections=sections, claims=tuple(_claims(file, sections)))

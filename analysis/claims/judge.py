@@ -11,96 +11,27 @@ is supported that does not hold, and with another any contradicted that does.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
-from analysis.claims import Claim, Claims, Contrast, load_claims
-from analysis.evidence import Evidence, gather, read_evidence, scale_of, with_growth
+from analysis.claims.claim import Claim, Claims, Contrast, load_claims
+from analysis.claims.evidence import (
+    Evidence,
+    gather,
+    read_evidence,
+    scale_of,
+    with_growth,
+)
+from analysis.claims.results import LEVEL, MAX_NEEDED, POWER, Result, Verdict, Word
+from analysis.claims.sentences import sentence
 from analysis.frames.draws import Array, Draws
 from analysis.frames.sweeps import check_any, find_sweeps
 from analysis.frames.trials import Frames
 from analysis.statistics.intervals import Scale, half_width
 from raybs.store.opening import Place, as_store
 from raybs.store.store import Store
-
-LEVEL = 0.05
-"""Of all claims of a kind together, for and against each."""
-
-POWER = 0.8
-"""With which as many seeds as are advised would settle a claim."""
-
-MAX_NEEDED = 1000
-"""Times what a claim needs: more are not worth counting."""
-
-Word = Literal["supported", "contradicted", "inconclusive", "not run"]
-VERDICTS: tuple[Word, ...] = get_args(Word)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What one contrast came to.
-
-    `num` seeds, or draws, with a `mean` between `lower` and `upper` (95 %, each
-    interval by itself; NaN for one), and their `deviation`. `p_for` and `p_against` are
-    not corrected, and 1 unless it `is_tested`. `num_diverged` trials or draws;
-    `num_without` have no such number and are left out; a diverged trial's accuracy
-    counts as 0. So many as `needed` would settle it (None: there is no saying).
-    `missing` says why there is nothing, `is_mistaken` that no run would mend it.
-    """
-
-    contrast: Contrast
-    num: int = 0
-    mean: float = math.nan
-    lower: float = math.nan
-    upper: float = math.nan
-    deviation: float = math.nan
-    p_for: float = 1.0
-    p_against: float = 1.0
-    num_diverged: int = 0
-    num_without: int = 0
-    needed: int | None = None
-    missing: str = ""
-    is_mistaken: bool = False
-    is_tested: bool = False
-
-    @property
-    def standardized(self) -> float:
-        """The mean in deviations (Cohen's d); NaN where there is none."""
-        return self.mean / self.deviation if self.deviation else math.nan
-
-    @property
-    def is_within(self) -> bool:
-        """Whether the mean lies between the bounds."""
-        return self.contrast.low < self.mean < self.contrast.high
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a claim came to; `p_for` and `p_against` by Holm's method."""
-
-    claim: Claim
-    verdict: Word
-    results: tuple[Result, ...]
-    p_for: float = 1.0
-    p_against: float = 1.0
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the project states it as reproduced, and enough runs do not."""
-        needed = self.claim.num_needed
-        enough = all(r.num + r.num_without >= needed for r in self.results)
-        judged = self.verdict == "contradicted" or enough
-        return self.claim.reproduced and judged and self.verdict != "supported"
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in plain English."""
-        from analysis.sentences import sentence
-
-        return sentence(self)
 
 
 def verdicts(results: Place | Store, claims: str | None = None) -> list[Verdict]:
@@ -221,15 +152,14 @@ def _verdicts(family: Sequence[tuple[Claim, list[Result]]]) -> list[Verdict]:
             verdict = "not run"
         if verdict == "inconclusive":
             results = [_with_needed(result, claim, level) for result in results]
-        judged.append(
-            Verdict(
-                claim=claim,
-                verdict=verdict,
-                results=tuple(results),
-                p_for=p_for[i],
-                p_against=p_against[i],
-            )
+        made = Verdict(
+            claim=claim,
+            verdict=verdict,
+            results=tuple(results),
+            p_for=p_for[i],
+            p_against=p_against[i],
         )
+        judged.append(replace(made, sentence=sentence(made)))
     return judged
 
 

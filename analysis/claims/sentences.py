@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from analysis.claims import Claim, Contrast
+from analysis.claims.claim import Claim, Contrast
+from analysis.claims.evidence import PER_CENT
+from analysis.claims.results import MAX_NEEDED, Result, Verdict
 from analysis.commands import again
-from analysis.evidence import PER_CENT
-from analysis.findings import MAX_NEEDED, Result, Verdict
 
 QUANTITIES: Mapping[str, tuple[str, str]] = {
     "final_test_accuracy": ("test accuracy", ".2f"),

@@ -17,10 +17,15 @@ def _line(text: str) -> str:
 
 
 Text = Annotated[str, pydantic.AfterValidator(_line)]
+
 Size = Annotated[int, pydantic.Field(gt=0)]
+
 Count = Annotated[int, pydantic.Field(ge=2)]  # no test has fewer
+
 Sizes = Annotated[tuple[Size, ...], pydantic.Field(min_length=2)]
+
 Labels = Annotated[tuple[Text, ...], pydantic.Field(min_length=2)]
+
 Values = Annotated[tuple[float, ...], pydantic.Field(min_length=1)]
 
 

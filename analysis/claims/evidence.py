@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim, Contrast
+from analysis.claims.claim import Claim, Contrast
 from analysis.frames.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames.sweeps import find_sweeps
 from analysis.frames.trials import Frames, load
