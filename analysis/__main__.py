@@ -17,16 +17,9 @@ from analysis.claims.claim import Claims, load_claims
 from analysis.claims.evidence import read_evidence
 from analysis.claims.judge import judge, verdicts
 from analysis.frames.trials import load, only
-from analysis.show import (
-    KINDS,
-    advise_on,
-    draw_sweeps,
-    figures_folder,
-    print_findings,
-    write,
-    write_findings,
-)
-from analysis.watch import SECONDS, watch
+from analysis.report.files import KINDS, figures_folder, write, write_findings
+from analysis.report.terminal import advise_on, draw_sweeps, print_findings
+from analysis.report.watch import SECONDS, watch
 from raybs.cli.errors import said_politely
 from raybs.cli.numbers import Number
 from raybs.store.opening import open_store
@@ -143,7 +136,8 @@ def _report(
     claims: Claims,
     follow: float | None = None,
 ) -> Path:
-    from analysis.report import render, write_report
+    from analysis.report.files import write_report
+    from analysis.report.page import render
 
     path = figures_folder(store, figures) / "report.html"
     write_report(path, render(store, claims, names=names, follow=follow))

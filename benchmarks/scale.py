@@ -184,14 +184,15 @@ def load(num: int, folder: Path) -> float:
 def chart(num: int, folder: Path) -> float:
     """Time tables and charts, without loading."""
     import analysis
-    from analysis import tables
     from analysis.charts.figures import figures
     from analysis.charts.theme import save
     from analysis.frames import trials as frames
+    from analysis.report import tables
+    from analysis.report.markdown import to_markdown
 
     found = frames.only(analysis.load(str(folder)), "scale")
     start = time.perf_counter()
-    tables.to_markdown(tables.final_table(found.trials))
+    to_markdown(tables.final_table(found.trials))
     for name, drawn in figures(found).items():
         save(drawn, folder, name)
     return time.perf_counter() - start
@@ -200,7 +201,8 @@ def chart(num: int, folder: Path) -> float:
 def report(num: int, folder: Path) -> float:
     """Time the report from what is stored to a file, without its imports."""
     from analysis.claims.claim import load_claims
-    from analysis.report import render, write_report
+    from analysis.report.files import write_report
+    from analysis.report.page import render
 
     store, claims = open_store(str(folder)), load_claims()
     start = time.perf_counter()

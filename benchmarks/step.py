@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from analysis.speed import step_times
+from benchmarks.chart import step_times
 from benchmarks.report import DOCS, Contender, finish, machine, markdown, paired, spread
 
 NUM_STEPS = {1: 512, 2: 256, 8: 96, 64: 24, 256: 8, 1024: 3}

@@ -168,7 +168,7 @@ def carry_out(
     def start() -> None:
         """Record what is asked, in the place of what was."""
         if replaced:
-            from analysis.show import delete_figures
+            from analysis.report.files import delete_figures
 
             for name in replaced:
                 delete_figures(store, name, figures)

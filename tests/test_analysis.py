@@ -11,12 +11,13 @@ from click.testing import CliRunner
 from conftest import COSINES, Subset, check_fields, record, row
 
 import analysis
-from analysis import tables
 from analysis.__main__ import findings_command, main
 from analysis.charts.figures import figures
 from analysis.charts.theme import color_of, save
 from analysis.frames import series
-from analysis.show import draw_sweeps
+from analysis.report import tables
+from analysis.report.markdown import to_markdown
+from analysis.report.terminal import draw_sweeps
 from analysis.statistics.intervals import REAL, summarize
 from raybs.config.catalog import find_sweep
 from raybs.config.keys import state_keys
@@ -209,9 +210,9 @@ def test_the_table_puts_mean_and_deviation_beside_the_article(store):
     assert table["test accuracy (%)"][0] == "98.00 ± 0.00 (98)"
     assert table["cosines"][0] == ".900 .800 .700 (.988 .993 .928)"
     assert table["status"].tolist() == ["2 complete"] * 3
-    markdown = tables.to_markdown(table)
-    assert markdown.startswith("| config | status | test accuracy (%) |")
-    assert markdown.count("\n") == 5
+    text = to_markdown(table)
+    assert text.startswith("| config | status | test accuracy (%) |")
+    assert text.count("\n") == 5
 
 
 def test_only_complete_trials_are_averaged(written):

@@ -8,7 +8,8 @@ from conftest import record, row
 from waits import Patience
 
 from analysis.claims.claim import article
-from analysis.report import render, write_report
+from analysis.report.files import write_report
+from analysis.report.page import render
 from raybs.config import TrainSweep
 from raybs.config.keys import state_keys
 from raybs.store.opening import open_store

@@ -17,10 +17,11 @@ from analysis.advice.words import MARGIN
 from analysis.claims.results import VERDICTS
 from analysis.frames.draws import ARTICLES_NORM, NORMS, complete
 from analysis.frames.trials import only
-from analysis.show import print_findings
+from analysis.report.markdown import to_markdown
+from analysis.report.tables import findings_table
+from analysis.report.terminal import print_findings
 from analysis.statistics.fits import fit_powers
 from analysis.statistics.moments import summarize_entries
-from analysis.tables import findings_table, to_markdown
 from raybs.cli.grid import grid_command
 from raybs.config import TrainSweep
 from raybs.config.catalog import find_sweep

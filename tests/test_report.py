@@ -15,15 +15,16 @@ import pytest
 from conftest import record, row
 
 import raybs
-from analysis import report as made
 from analysis.charts.theme import PICKED
 from analysis.claims.claim import Claim, Claims, Contrast, article, load_claims
 from analysis.claims.results import Result, Verdict
 from analysis.commands import sweep_command
-from analysis.embed import columns, embed, script_json
-from analysis.page import contrasts_table, page
-from analysis.report import assemble, render, write_report
-from analysis.tables import numbers_table
+from analysis.report import assemble as made
+from analysis.report.assemble import assemble
+from analysis.report.embed import columns, embed, script_json
+from analysis.report.files import write_report
+from analysis.report.page import contrasts_table, page, render
+from analysis.report.tables import numbers_table
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds

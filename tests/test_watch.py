@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import record, row
 
-from analysis import watch
 from analysis.__main__ import main
+from analysis.report import watch
 from raybs.config import TrainSweep
 from raybs.config.keys import state_keys
 
@@ -71,7 +71,7 @@ def test_the_command_follows_until_ctrl_c_and_its_last_page_follows_nothing(
         pages.append((len(store.read_statuses()), follow))
         return "<p>page</p>"
 
-    monkeypatch.setattr("analysis.report.render", render)
+    monkeypatch.setattr("analysis.report.page.render", render)
     meanwhile(monkeypatch, lambda: store.write_rows([row(keys[1], 1, 0.5)]))
     result = CliRunner().invoke(main, ["--results", store.uri, "--watch"])
     assert result.exit_code == 0, result.output

@@ -15,7 +15,6 @@ from analysis.advice.phrases import (
     seconds_of,
 )
 from analysis.advice.pick import Pick, Row, paired, pick, rows_of, same
-from analysis.tables import escaped
 
 MARGIN = 0.2
 """Percentage points of test accuracy that a reader does not care about."""
@@ -56,14 +55,6 @@ def words(advice: Advice, margin: float = MARGIN) -> dict[str, list[str]]:
         "Evidence": [capitalized(text) for text in evidence + _scaling(advice)],
         "Limits": limits,
     }
-
-
-def to_markdown(found: dict[str, list[str]], title: str) -> str:
-    """Return `words` as Markdown."""
-    lines = [f"## {escaped(title)}", ""] if title else []
-    for head, texts in found.items():
-        lines += [f"**{head}**", "", *(f"- {escaped(text)}" for text in texts), ""]
-    return "\n".join(lines)
 
 
 def _headline(advice: Advice, picked: Pick, budget: str, margin: float) -> str:

@@ -229,6 +229,6 @@ def _stretches(number: int) -> str:
 
 def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
     """Print the tables and draw the charts of these sweeps."""
-    from analysis.show import draw_sweeps
+    from analysis.report.terminal import draw_sweeps
 
     draw_sweeps(store, names, figures)

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import tables
 from analysis.advice.compare import advise
 from analysis.advice.words import words
 from analysis.charts.figures import draw_figures, figures
 from analysis.charts.landscape import landscape
 from analysis.claims.claim import printed_numbers
-from analysis.embed import Datasets, Figure, embed
 from analysis.frames.draws import ARTICLES_NORM, Draws
 from analysis.frames.trials import Frames
-from analysis.show import FITS, NORM, SPLIT, TAILS
+from analysis.report import tables
+from analysis.report.embed import Datasets, Figure, embed
+from analysis.report.tables import FITS, NORM, SPLIT, TAILS
 
 MAX_NUMBERS = 6
 """Of configs whose final numbers are in the words for a chart."""

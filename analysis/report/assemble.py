@@ -1,23 +1,21 @@
 """The report: the article beside our runs, as one HTML file that needs no network."""
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from analysis.appendix import Facts, Listing, facts, listings
-from analysis.blocks import Block, of_draws, of_trials
 from analysis.claims.claim import Claim, Claims, Section
 from analysis.claims.evidence import read_evidence
 from analysis.claims.judge import judge
 from analysis.claims.results import Verdict
 from analysis.claims.sentences import command
 from analysis.commands import sweep_command
-from analysis.embed import Datasets
 from analysis.frames.draws import Draws
 from analysis.frames.sweeps import find_sweeps
 from analysis.frames.trials import Frames, only
-from analysis.show import tally
+from analysis.report.appendix import Facts, Listing, facts, listings
+from analysis.report.blocks import Block, of_draws, of_trials
+from analysis.report.embed import Datasets
+from analysis.report.tables import tally
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.store.store import Store
 
@@ -64,40 +62,8 @@ class Report:
     datasets: Datasets = field(repr=False)
 
 
-def render(
-    store: Store,
-    claims: Claims,
-    *,
-    names: Sequence[str] = (),
-    follow: float | None = None,
-) -> str:
-    """Return the report of a results folder as HTML.
-
-    Of the sweeps `names` alone, if there are any. With `follow` an open page looks
-    after so many seconds whether its file has been written again, and shows that.
-
-    Raises:
-        ValueError: The results hold no such sweep.
-    """
-    from analysis.page import page
-
-    return page(assemble(store, claims, names=names), follow=follow)
-
-
-def write_report(path: Path, text: str) -> None:
-    """Replace the file `path`, at once; a link in its place is not followed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(text.encode("utf-8", "replace"))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Report:
-    """Return what the report of `render` says.
+    """Return what the report of a results folder says, of the sweeps `names` or of all.
 
     Raises:
         ValueError: The results hold no such sweep.

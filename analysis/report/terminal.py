@@ -1,9 +1,7 @@
 """Tables, advice and charts of sweeps: printed, and written to a folder."""
 
-import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -14,15 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis import tables
 from analysis.advice.compare import advise
-from analysis.advice.words import MARGIN, to_markdown, words
+from analysis.advice.words import MARGIN, words
 from analysis.claims.claim import printed_numbers
-from analysis.claims.results import VERDICTS, Verdict
-from analysis.embed import HEADINGS
+from analysis.claims.results import Verdict
 from analysis.frames.draws import ARTICLES_NORM, Draws, load_draws
 from analysis.frames.sweeps import check_any, find_sweeps
 from analysis.frames.trials import Frames, load, only
+from analysis.report import tables
+from analysis.report.files import AT_END, figures_folder, write
+from analysis.report.markdown import advice_to_markdown, to_markdown
+from analysis.report.tables import FITS, NORM, SPLIT, TAILS, findings_tables, tally
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.store.store import Store
 
@@ -30,12 +30,6 @@ MAX_PRINTED = 40
 """Of a table's lines on the terminal; the file has all."""
 
 BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
-
-KINDS = ("html", "png", "svg", "pdf", "md")
-"""Of files: charts, and tables as Markdown."""
-
-AT_END = ("html", "png", "svg", "md")
-"""What a sweep ends with."""
 
 
 def draw_sweeps(
@@ -81,108 +75,12 @@ def draw_sweeps(
             write(figures_folder(store, figures, name), texts, charts, kinds)
 
 
-def figures_folder(store: Store, given: str | None, name: str = "") -> Path:
-    """Return where tables and charts of a sweep go: to its results, if they are local.
-
-    Without a name: where the report goes.
-
-    Raises:
-        ValueError: There is a link out of the results in its place, or a file.
-    """
-    folder = Path(given or "figures") / name
-    if not given and store.files.disk:
-        folder = store.files.disk / "figures" / name
-        if not folder.resolve().is_relative_to(store.files.disk.resolve()):
-            raise ValueError(
-                f"{folder} leads out of the results; give --figures FOLDER."
-            )
-    for part in (folder, *folder.parents):
-        if part.exists() and not part.is_dir():
-            raise ValueError(
-                f"{part} is no folder, so nothing can be written there; move it away, "
-                "or give --figures FOLDER."
-            )
-    return folder
-
-
-def write(
-    folder: Path,
-    texts: Mapping[str, str],
-    charts: Mapping[str, alt.TopLevelMixin],
-    kinds: Sequence[str] = AT_END,
-) -> None:
-    """Write texts as Markdown, and charts as what else is in `kinds`; say so."""
-    from analysis.charts.theme import save
-
-    texts = texts if "md" in kinds else {}
-    charts = charts if set(kinds) - {"md"} else {}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        path = folder / f"{name}.md"
-        path.unlink(missing_ok=True)  # it may be a link to what is not ours
-        path.write_text(text, "utf-8")
-    for name, chart in charts.items():
-        save(chart, folder, name, [kind for kind in kinds if kind != "md"])
-    if texts or charts:
-        click.echo(f"Written to {folder}: {', '.join([*texts, *charts])}")
-
-
-def delete_figures(store: Store, name: str, figures: str | None = None) -> None:
-    """Delete the tables and charts that were written of a sweep, and nothing else."""
-    folder = figures_folder(store, figures, name)
-    ours = re.compile(rf"(table|advice|{'|'.join(HEADINGS)})(_\d+)?")
-    for path in folder.glob("*.*"):
-        if ours.fullmatch(path.stem) and path.suffix[1:] in KINDS:
-            path.unlink(missing_ok=True)
-
-
 def print_findings(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts: findings with a sentence each, then printed numbers."""
-    for head, table in _findings_tables(verdicts):
+    for head, table in findings_tables(verdicts):
         click.echo(f"\n{head}:")
         print_table(table, wrapped=("says", "our runs", "config", "printed", "ours"))
     click.echo(tally(verdicts), nl=bool(tally(verdicts)))
-
-
-def write_findings(
-    store: Store, figures: str | None, verdicts: Sequence[Verdict]
-) -> None:
-    """Write verdicts as Markdown, beside the report."""
-    parts = [
-        f"## {head}\n\n{tables.to_markdown(table)}"
-        for head, table in _findings_tables(verdicts)
-    ]
-    text = "\n".join([tally(verdicts), "", *parts])
-    write(figures_folder(store, figures), {"findings": text}, {}, ["md"])
-
-
-def _findings_tables(
-    verdicts: Sequence[Verdict],
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield tables of verdicts, with what they are about."""
-    for kind, head in HEADS.items():
-        of_kind = [verdict for verdict in verdicts if verdict.claim.kind == kind]
-        for table in (tables.findings_table(of_kind), tables.numbers_table(of_kind)):
-            if len(table):
-                yield head, table
-
-
-HEADS = {
-    "finding": "The article's findings",
-    "statement": "What its text says besides",
-    "number": "Its numbers, and the means of ours (95 %)",
-    "own": "Your claims",
-}
-
-
-def tally(verdicts: Sequence[Verdict]) -> str:
-    """Count the verdicts on the article's findings; "" if there are none."""
-    found = [v.verdict for v in verdicts if v.claim.kind == "finding"]
-    if not found:
-        return ""
-    counts = [f"{found.count(word)} {word}" for word in VERDICTS if word in found]
-    what = f"the article's {len(found)} findings" if len(found) > 1 else "one finding"
-    return f"Of {what}: {', '.join(counts)}."
 
 
 def advise_on(
@@ -207,7 +105,7 @@ def advise_on(
         number = f"_{len(texts) + 1}" if texts else ""
         shown = landscape(advice, f"{title}: {about}" if about else title)
         charts |= {f"{name}{number}": chart for name, chart in shown.items()}
-        texts.append(to_markdown(said, about))
+        texts.append(advice_to_markdown(said, about))
     return "\n".join(texts), charts
 
 
@@ -217,11 +115,11 @@ def _of_training(found: Frames, rest: str) -> str:
     click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
     if not printed_numbers().keys().isdisjoint(found.trials["label"]):
         click.echo("Ours, and the article's in brackets:")
-    for columns in tables.narrow(table):
+    for columns in narrow(table):
         print_table(table[columns][:MAX_PRINTED])
     if len(table) > MAX_PRINTED:
         click.echo(f"... and {len(table) - MAX_PRINTED} more configs {rest}.")
-    return tables.to_markdown(table)
+    return to_markdown(table)
 
 
 def _of_draws(found: Draws, rest: str) -> str:
@@ -236,7 +134,7 @@ def _of_draws(found: Draws, rest: str) -> str:
     for head, table in shown.items():
         if len(table):
             click.echo(f"{head}:")
-            for columns in tables.narrow(table, names=2):
+            for columns in narrow(table, names=2):
                 print_table(table[columns][:MAX_PRINTED])
             if len(table) > MAX_PRINTED:
                 click.echo(f"... and {len(table) - MAX_PRINTED} more {rest}.")
@@ -247,16 +145,10 @@ def _of_draws(found: Draws, rest: str) -> str:
     click.echo(f"Tails of the entries, and fits of the other norms: {rest}.")
     written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
     return "".join(
-        f"{head}:\n\n{tables.to_markdown(table)}\n"
+        f"{head}:\n\n{to_markdown(table)}\n"
         for head, table in written.items()
         if len(table)
     )
-
-
-NORM = "The norm is |sum n g|, the article's; mean ± deviation"
-FITS = "Powers of the batch size b, with 95 % intervals"
-TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
-SPLIT = "What the variance of the norm is due to"
 
 
 def print_table(table: pd.DataFrame, wrapped: Sequence[str] = ("config",)) -> None:
@@ -270,3 +162,9 @@ def print_table(table: pd.DataFrame, wrapped: Sequence[str] = ("config",)) -> No
     for row in table.to_numpy().tolist():
         shown.add_row(*map(Text, row))
     console.print(shown)
+
+
+def narrow(table: pd.DataFrame, names: int = 1) -> list[list[str]]:
+    """Return the columns in parts that fit a terminal; the first `names` in both."""
+    columns = list(table.columns)
+    return [columns[:5], [*columns[:names], *columns[5:]]][: 1 + (len(columns) > 5)]

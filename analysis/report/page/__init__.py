@@ -5,10 +5,9 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import altair as alt
 import jinja2
@@ -16,18 +15,36 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from analysis.charts.theme import DARK
+from analysis.claims.claim import Claims
 from analysis.claims.results import MAX_NEEDED, Result, Verdict
 from analysis.claims.sentences import bounds, describe, measured
-from analysis.embed import script_json
-from analysis.tables import numbers_table
-
-if TYPE_CHECKING:
-    from analysis.report import Report
+from analysis.report.assemble import Report, assemble
+from analysis.report.embed import script_json
+from analysis.report.tables import numbers_table
+from raybs.store.store import Store
 
 COMMAND = re.compile(r"python -m raybs\.sweep [\w.-]+(?: --seeds \d+)?")
 
 SMALLEST = 1e-4
 """Of a p: digits of less say nothing."""
+
+
+def render(
+    store: Store,
+    claims: Claims,
+    *,
+    names: Sequence[str] = (),
+    follow: float | None = None,
+) -> str:
+    """Return the report of a results folder as HTML.
+
+    Of the sweeps `names` alone, if there are any. With `follow` an open page looks
+    after so many seconds whether its file has been written again, and shows that.
+
+    Raises:
+        ValueError: The results hold no such sweep.
+    """
+    return page(assemble(store, claims, names=names), follow=follow)
 
 
 def page(report: "Report", *, follow: float | None = None) -> str:
@@ -93,7 +110,7 @@ def _p(value: float) -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.page", "."),
+        loader=jinja2.PackageLoader("analysis.report.page", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -117,7 +134,7 @@ def _commands(sentence: str) -> Markup:
 
 
 def _text(name: str) -> str:
-    return (resources.files("analysis.page") / name).read_text("utf-8")
+    return (resources.files("analysis.report.page") / name).read_text("utf-8")
 
 
 @functools.cache

@@ -36,6 +36,7 @@ HEADINGS = {
 """What a page calls a chart, by its name."""
 
 Spec = dict[str, Any]
+
 Datasets = dict[str, dict[str, Any]]
 
 

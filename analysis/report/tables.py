@@ -1,20 +1,64 @@
 """Tables: final numbers per config, ours beside the article's; what draws came to."""
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.claims.claim import printed_numbers
-from analysis.claims.results import Verdict
+from analysis.claims.results import VERDICTS, Verdict
 from analysis.claims.sentences import measured, quantity
-from analysis.frames.draws import ARTICLES_NORM, GROUP, NORMS, Draws, complete
+from analysis.frames.draws import (
+    ARTICLES_NORM,
+    GROUP,
+    NORMS,
+    Draws,
+    complete,
+)
+from analysis.report import tables
 from analysis.statistics.fits import fit_powers, fit_squares
 from analysis.statistics.moments import THRESHOLDS, summarize, summarize_entries
 from analysis.statistics.variance import split_variance
+
+
+def findings_tables(
+    verdicts: Sequence[Verdict],
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield tables of verdicts, with what they are about."""
+    for kind, head in HEADS.items():
+        of_kind = [verdict for verdict in verdicts if verdict.claim.kind == kind]
+        for table in (tables.findings_table(of_kind), tables.numbers_table(of_kind)):
+            if len(table):
+                yield head, table
+
+
+HEADS = {
+    "finding": "The article's findings",
+    "statement": "What its text says besides",
+    "number": "Its numbers, and the means of ours (95 %)",
+    "own": "Your claims",
+}
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """Count the verdicts on the article's findings; "" if there are none."""
+    found = [v.verdict for v in verdicts if v.claim.kind == "finding"]
+    if not found:
+        return ""
+    counts = [f"{found.count(word)} {word}" for word in VERDICTS if word in found]
+    what = f"the article's {len(found)} findings" if len(found) > 1 else "one finding"
+    return f"Of {what}: {', '.join(counts)}."
+
+
+NORM = "The norm is |sum n g|, the article's; mean ± deviation"
+
+FITS = "Powers of the batch size b, with 95 % intervals"
+
+TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
+
+SPLIT = "What the variance of the norm is due to"
 
 QUANTITIES = {
     "final_test_accuracy": ("test accuracy (%)", ".2f"),
@@ -198,25 +242,6 @@ def _counts(cell: Mapping[Any, Any]) -> str:
     if cell["diverged"]:
         text += f", {cell['diverged']} diverged"
     return text
-
-
-def narrow(table: pd.DataFrame, names: int = 1) -> list[list[str]]:
-    """Return the columns in parts that fit a terminal; the first `names` in both."""
-    columns = list(table.columns)
-    return [columns[:5], [*columns[:names], *columns[5:]]][: 1 + (len(columns) > 5)]
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return `table` as a Markdown table."""
-    rule = ["---"] * len(table.columns)
-    rows = [[escaped(cell) for cell in row] for row in table.to_numpy().tolist()]
-    lines = [list(table.columns), rule, *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def escaped(text: str) -> str:
-    """Keep names from being more than text in Markdown: a cell's end, a link, HTML."""
-    return re.sub(r"[\\|<\[]", r"\\\g<0>", text)
 
 
 def _ours(values: "pd.Series[Any]", column: str, form: str) -> str:
