@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 from clusters import Cluster
-from conftest import numbers, save_subset
+from helpers import numbers, save_subset
 from waits import wait_for
 
 import raybs
