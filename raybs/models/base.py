@@ -7,9 +7,9 @@ from torch import Tensor
 from raybs.config.keys import is_deferred, is_plain
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.models.cuda_graphs import captured, cuda_graph
+from raybs.models.cuda_graphs import Captured, cuda_graph
 from raybs.models.optimizers import optimizer_step
-from raybs.models.sgd import plain_sgd
+from raybs.models.sgd import PlainSGD
 from raybs.models.state import Observe, State, Step
 
 DEFERRED_SAMPLES = 64
@@ -42,12 +42,12 @@ def make_step(
     """
     config = configs[0]
     if is_plain(config):
-        step = plain_sgd(config, state, reduction, observers or {})
+        step: Step = PlainSGD(config, state, reduction, observers or {})
     else:
         assert reduction == "mean"
         assert not observers
         step = optimizer_step(config, state)
-    return captured(step, cuda_graph) if state.weights[0].is_cuda else step
+    return Captured(step, cuda_graph) if state.weights[0].is_cuda else step
 
 
 def take_steps(

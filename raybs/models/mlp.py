@@ -111,25 +111,26 @@ def gradients(
     config: TrainConfig, state: State, images: Tensor, labels: Tensor
 ) -> list[Tensor]:
     """Return the mean loss's gradients: one per weight, then one per bias."""
-    num_layers = len(state.weights)
-    found: list[Tensor] = [torch.empty(0)] * (2 * num_layers)
+    of_weights = [torch.empty(0)] * len(state.weights)
+    of_biases = of_weights.copy()
     work = in_precision(config, state)
-    activations = forward(work, images.to(_dtype(config)))
+    activations = forward(work, images.to(dtype_of(config)))
     scale = images.new_full((len(images), 1, 1), 1 / labels.shape[1])
     top = loss_gradient(activations[-1], labels, scale)
     for layer, delta, inputs in backward(work, activations, top):
-        found[layer] = torch.bmm(delta.mT, inputs).float()
-        found[num_layers + layer] = summed(delta)
-    return found
+        of_weights[layer] = torch.bmm(delta.mT, inputs).float()
+        of_biases[layer] = summed(delta)
+    return of_weights + of_biases
 
 
-def _dtype(config: TrainConfig) -> torch.dtype:
+def dtype_of(config: TrainConfig) -> torch.dtype:
+    """Return the type in which matmuls are computed."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.precision]
 
 
 def in_precision(config: TrainConfig, state: State) -> State:
     """Return the weights and biases that matmuls read: in float32 the state's own."""
-    dtype = _dtype(config)
+    dtype = dtype_of(config)
     if dtype == torch.float32:
         return state
     weights = [weight.to(dtype) for weight in state.weights]

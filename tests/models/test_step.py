@@ -5,7 +5,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from raybs.models.base import make_step, samples_per_call
-from raybs.models.cuda_graphs import captured
+from raybs.models.cuda_graphs import Captured
 from raybs.models.mlp import init_state
 from raybs.models.state import select
 
@@ -104,7 +104,7 @@ def test_a_recorded_step_replayed_equals_the_eager_step(subset, fields, batch_si
         return graph
 
     one, two = make_step(configs, eager), make_step(configs, replayed)
-    two = captured(two, record)
+    two = Captured(two, record)
     images, labels = batch(subset, 1, 4 * 64)
     for rate in (0.01, 0.02):
         for start in range(0, 256, 64):
@@ -161,7 +161,7 @@ def test_replays_follow_shapes_phases_and_replicas(subset, fields):
         return call
 
     one, two = make_step(configs, eager), make_step(configs, replayed)
-    two = captured(two, record)
+    two = Captured(two, record)
     images, labels = batch(subset, 2, 64)
     small = 8 if not fields.get("momentum") and not fields.get("optimizer") else 64
     for batch_size, sizes in ((small, [64] * 3), (64, [64, 64, 64, 38, 64, 38, 38])):
