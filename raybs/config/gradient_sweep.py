@@ -76,6 +76,14 @@ class GradientSweep:
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(map(plain, value)))
         problems += self._regime_problems()
+        problems += self._draw_problems()
+        raise_all("gradient sweep", problems)
+        object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        object.__setattr__(self, "regimes", dict(self.regimes))
+
+    def _draw_problems(self) -> list[str]:
+        """Say what is wrong with how many draws there are, and of what kind."""
+        problems = []
         for name in ("num_draws", "num_samples"):
             value = getattr(self, name)
             if not is_integer(value) or not 1 <= value <= MAX_DRAWS:
@@ -108,11 +116,10 @@ class GradientSweep:
             )
         if not is_integer(self.seed) or not 0 <= self.seed < 2**63:
             problems.append(f"seed={self.seed!r}; use 0 to 2**63 - 1")
-        raise_all("gradient sweep", problems)
-        object.__setattr__(self, "learning_rate", float(self.learning_rate))
-        object.__setattr__(self, "regimes", dict(self.regimes))
+        return problems
 
     def _regime_problems(self) -> list[str]:
+        """Say what is wrong with the regimes, or with layers that they do not have."""
         regimes = self.regimes
         if (
             not isinstance(regimes, Mapping)
@@ -192,12 +199,12 @@ def cells(
     trainer_version: int = TRAINER_VERSION,
 ) -> list[Cell]:
     """Return the cells of `sweep`; the fingerprints are by dataset."""
-    found = []
+    cells_of_all = []
     for regime, config in sweep.regimes.items():
         num_layers = len(config.hidden) + 1
         fingerprint = fingerprints[config.dataset]
         key = state_keys(config, fingerprint, trainer_version)[-1]
-        found += [
+        cells_of_all += [
             Cell(
                 regime=regime,
                 config=config,
@@ -212,7 +219,7 @@ def cells(
             )
             for batch_size in sweep.batch_sizes
         ]
-    return found
+    return cells_of_all
 
 
 def check_samples(sweep: GradientSweep, num_samples: Mapping[str, int]) -> None:

@@ -98,26 +98,35 @@ def grid(
         ValueError: A value is missing, empty, unknown or invalid; or there are more
             than `max_trials` combinations (None: no limit).
     """
-    given = {name: value for name, value in locals().items() if name in _FIELDS}
-    given["hidden"] = _widths(hidden)
+    given = {
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "steps": steps,
+        "samples": samples,
+        "learning_rate_rule": learning_rate_rule,
+        "schedule": schedule,
+        "warm_up": warm_up,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+        "hidden": _widths(hidden),
+        "init": init,
+        "dataset": dataset,
+        "precision": precision,
+    }
     several = {
         name: _values(name, value)
         for name, value in given.items()
         if value is not None or name not in _NEEDED
     }
     if seconds is not None:
-        if until and "seconds" in until:
-            raise ValueError("seconds are given twice, by themselves and in until.")
-        until = {**(until or {}), "seconds": seconds}
-        if not any(name in several for name in LENGTHS):
-            if set(several["schedule"]) != {"constant"}:
-                raise ValueError(
-                    "A schedule needs a length: give epochs besides seconds."
-                )
-            several["epochs"] = [TIMED_EPOCHS]
+        until = _timed(until, seconds)
+        several |= _length_of_timed(several)
     if not is_integer(plain(base_batch_size)) or base_batch_size < 1:
         raise ValueError(f"base_batch_size={base_batch_size!r}; use 1 or more.")
-    axes = _axes(several, zipped, points)
+    axes = _axes(several, zipped, points, known=tuple(given))
     chosen = _seeds(seeds)
     num_trials = math.prod(map(len, axes)) * len(chosen)
     if max_trials is not None and num_trials > max_trials:
@@ -140,19 +149,21 @@ def grid(
 _NEEDED = ("batch_size", "learning_rate", *LENGTHS)
 """Of which some must be given: they have no default."""
 
-_FIELDS = (
-    *_NEEDED,
-    *(
-        "learning_rate_rule",
-        "schedule",
-        "warm_up",
-        "optimizer",
-        "momentum",
-        "nesterov",
-        "weight_decay",
-    ),
-    *("hidden", "init", "dataset", "precision"),
-)
+
+def _timed(until: Mapping[str, float] | None, seconds: float) -> dict[str, float]:
+    """Return the goals of trials that end after so many seconds as well."""
+    if until and "seconds" in until:
+        raise ValueError("seconds are given twice, by themselves and in until.")
+    return {**(until or {}), "seconds": seconds}
+
+
+def _length_of_timed(several: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return how long trials are at most that end after so many seconds."""
+    if any(name in several for name in LENGTHS):
+        return {}
+    if set(several["schedule"]) != {"constant"}:
+        raise ValueError("A schedule needs a length: give epochs besides seconds.")
+    return {"epochs": [TIMED_EPOCHS]}
 
 
 def _seeds(seeds: Any) -> list[int]:
@@ -185,17 +196,42 @@ def _widths(hidden: Any) -> Any:
 
 
 def _axes(
-    several: Mapping[str, list[Any]], zipped: Sequence[str], points: Sequence[Point]
+    several: Mapping[str, list[Any]],
+    zipped: Sequence[str],
+    points: Sequence[Point],
+    known: Sequence[str],
 ) -> list[list[Point]]:
     """Return the axes of the grid, each a list of partial points."""
+    _check_axes(several, zipped, points, known)
+    axes: list[list[Point]] = [
+        [{name: value} for value in values]
+        for name, values in several.items()
+        if name not in zipped
+    ]
+    if zipped:
+        columns = [several[name] for name in zipped]
+        walked = zip(*columns, strict=True)
+        axes.append([dict(zip(zipped, row, strict=True)) for row in walked])
+    if points:  # the last ones, so that they overrule defaults
+        axes.append([{n: plain(value) for n, value in p.items()} for p in points])
+    return axes
+
+
+def _check_axes(
+    several: Mapping[str, list[Any]],
+    zipped: Sequence[str],
+    points: Sequence[Point],
+    known: Sequence[str],
+) -> None:
+    """Refuse names that are not `known`, or given twice, and lists of other lengths."""
     wrong = [point for point in points if not isinstance(point, Mapping)]
     if wrong:
         raise ValueError(f"points: {wrong[0]!r}; give mappings from names to values.")
     for name in [*zipped, *(name for point in points for name in point)]:
-        if name not in _FIELDS:
-            near = difflib.get_close_matches(name, _FIELDS, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"'{name}' is not known.{hint} Use {any_of(_FIELDS)}.")
+            raise ValueError(f"'{name}' is not known.{hint} Use {any_of(known)}.")
     lengths = {name: len(several.get(name, ())) for name in zipped}
     if len({*lengths.values()}) > 1 or 0 in lengths.values():
         said = ", ".join(f"{name} {num}" for name, num in lengths.items())
@@ -211,18 +247,6 @@ def _axes(
     ]
     if twice:
         raise ValueError(f"'{twice[0]}' is in points and besides; give it once.")
-    axes: list[list[Point]] = [
-        [{name: value} for value in values]
-        for name, values in several.items()
-        if name not in zipped
-    ]
-    if zipped:
-        columns = [several[name] for name in zipped]
-        walked = zip(*columns, strict=True)
-        axes.append([dict(zip(zipped, row, strict=True)) for row in walked])
-    if points:  # the last ones, so that they overrule defaults
-        axes.append([{n: plain(value) for n, value in p.items()} for p in points])
-    return axes
 
 
 def _merged(combination: Iterable[Point]) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def is_met(until: Mapping[str, float], row: Mapping[str, Any]) -> bool:
     What is not finite, or missing, meets nothing.
     """
     for name, value in until.items():
-        found = row["training_seconds" if name == "seconds" else name]
-        if found is not None and UNTIL[name] * found >= UNTIL[name] * value:
+        reached = row["training_seconds" if name == "seconds" else name]
+        if reached is not None and UNTIL[name] * reached >= UNTIL[name] * value:
             return True
     return False
 

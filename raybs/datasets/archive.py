@@ -43,11 +43,11 @@ def read_archive(archive: Path, parts: Sequence[str] = PARTS) -> Parts:
     # Not np.load, which has another member of the same name go first.
     with _reading(archive) as members:
         _shapes(members)
-        found = {}
+        arrays = {}
         for part in parts:
             with members.open(f"{part}.npy") as member:
-                found[part] = np.lib.format.read_array(member, allow_pickle=False)
-        return found
+                arrays[part] = np.lib.format.read_array(member, allow_pickle=False)
+        return arrays
 
 
 @contextmanager

@@ -27,15 +27,15 @@ def read_folder(folder: Path) -> Parts:
     Raises:
         ValueError: One is missing, or is none.
     """
-    found = {part: _idx_file(folder, starts) for part, starts in IDX_FILES.items()}
-    missing = [IDX_FILES[part][0] for part, path in found.items() if path is None]
+    paths = {part: _idx_file(folder, starts) for part, starts in IDX_FILES.items()}
+    missing = [IDX_FILES[part][0] for part, path in paths.items() if path is None]
     if missing:
         raise ValueError(
             f"dataset '{folder}': the folder has no {', '.join(missing)}; "
             "they are called train-images*, train-labels*, t10k-images*, t10k-labels*."
         )
     parts: Parts = {}
-    for part, path in found.items():
+    for part, path in paths.items():
         assert path
         held = sum(array.nbytes for array in parts.values())
         parts[part] = read_idx(path, held=held)
@@ -43,8 +43,8 @@ def read_folder(folder: Path) -> Parts:
 
 
 def _idx_file(folder: Path, starts: tuple[str, ...]) -> Path | None:
-    found = (path for path in folder.iterdir() if path.name.startswith(starts))
-    paths = (path for path in found if path.is_file())
+    named = (path for path in folder.iterdir() if path.name.startswith(starts))
+    paths = (path for path in named if path.is_file())
     # Both packed and unpacked: the unpacked one is faster.
     return min(paths, key=lambda path: (path.suffix == ".gz", path.name), default=None)
 

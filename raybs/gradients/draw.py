@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from raybs.config.gradient_sweep import Cell, Pair
+from raybs.config.status import Status
 from raybs.config.trial import Phase, TrainConfig
 from raybs.gradients.references import References, sample_order
 from raybs.gradients.sums import AT_ONCE, Sums, flat, still_step
@@ -144,7 +145,7 @@ def _row(
     finite = all(map(math.isfinite, (norm, path_length, moved)))
     if not finite:
         values = dict.fromkeys(values, math.nan)
-    status = "complete" if finite else "diverged"
+    status = Status.COMPLETE if finite else Status.DIVERGED
     return values | {"num_steps": cell.num_steps, "status": status}
 
 

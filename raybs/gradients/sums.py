@@ -63,11 +63,11 @@ class Sums:
         shape = (num_steps, num_samples)
         # n_k g_k of every step, (R, steps, out, in).
         deltas = delta.reshape(len(delta), *shape, -1)
-        found = deltas.mT @ inputs.reshape(len(inputs), *shape, -1)
-        total = found.sum(1)
+        gradients = deltas.mT @ inputs.reshape(len(inputs), *shape, -1)
+        total = gradients.sum(1)
         self.weighted[layer].add_(total)
         self.summed[layer].add_(total, alpha=1 / num_samples)
-        norms = torch.linalg.vector_norm(found.flatten(2), dim=2).div_(num_samples)
+        norms = torch.linalg.vector_norm(gradients.flatten(2), dim=2).div_(num_samples)
         self.squares[:, steps].add_(norms.square_())
 
     def end_call(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from raybs.config.gradient_sweep import Cell, is_independent
+from raybs.config.status import Status
 from raybs.datasets.tensors import Dataset
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References
@@ -45,13 +46,13 @@ class DrawWorker:
         }
         counts = np.zeros(NUM_BINS, np.int64)
         kept = []
-        found = draw(
+        draws = draw(
             references, chunk.cell, chunk.pairs, num_replicas=self.num_replicas
         )
-        for pair, (row, gradient) in zip(chunk.pairs, found, strict=True):
+        for pair, (row, gradient) in zip(chunk.pairs, draws, strict=True):
             for name, values in columns.items():
                 values.append(row[name])
-            if row["status"] == "complete" and is_independent(pair):
+            if row["status"] == Status.COMPLETE and is_independent(pair):
                 counts += count_bins(gradient.numpy())
             if chunk.keep:
                 kept.append(gradient.numpy())
@@ -75,7 +76,9 @@ class DrawWorker:
                 "torch_version": str(torch.__version__),
             }
         )
-        return Drawn(seconds=seconds, num_diverged=columns["status"].count("diverged"))
+        return Drawn(
+            seconds=seconds, num_diverged=columns["status"].count(Status.DIVERGED)
+        )
 
     def _references(self, cell: Cell, data: Dataset) -> References:
         key = (cell.state_key, cell.layers, cell.num_samples, cell.seed)
@@ -84,13 +87,13 @@ class DrawWorker:
         if key not in self.references:
             if len(self.references) == MAX_REFERENCES:
                 del self.references[next(iter(self.references))]
-            found = self.store.read_state(cell.state_key)
-            if found is None:
+            stored = self.store.read_state(cell.state_key)
+            if stored is None:
                 raise ValueError(
                     f"the state that regime '{cell.regime}' ends in is missing"
                 )
             device = data.train_images.device.type
-            state = from_tensors([cell.config], [found], device)
+            state = from_tensors([cell.config], [stored], device)
             # What the optimizer carried along is no part of a draw.
             start = State(weights=state.weights, biases=state.biases, moments={})
             self.references[key] = References(start=start, data=data, cell=cell)

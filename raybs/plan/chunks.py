@@ -71,13 +71,13 @@ class Wanted:
 
 def merge(wanted: Iterable[Wanted]) -> list[Wanted]:
     """Return one per cell key, with the draws of all that ask for it."""
-    found: dict[str, Wanted] = {}
+    merged: dict[str, Wanted] = {}
     for item in wanted:
-        known = found.setdefault(item.cell.key, item)
+        known = merged.setdefault(item.cell.key, item)
         if known.pairs != item.pairs:
             pairs = sorted({*known.pairs, *item.pairs})
-            found[item.cell.key] = replace(known, pairs=pairs)
-    return list(found.values())
+            merged[item.cell.key] = replace(known, pairs=pairs)
+    return list(merged.values())
 
 
 def make_chunks(
@@ -93,19 +93,11 @@ def make_chunks(
     Chunks are of similar cost, or of `draws_per_chunk` draws. With `keep` draws whose
     gradients are not kept are missing, too.
     """
-    stored = stored_pairs(store.read_chunks(["cell_key", "sample_set", "order"]))
-    kept = store.kept_pairs() if keep else {}
-    missing: list[tuple[Wanted, list[Pair]]] = []
-    for item in merge(wanted):
-        have, safe = stored.get(item.cell.key, set()), kept.get(item.cell.key, set())
-        # Apart, so that no chunk holds draws that are stored, and others: see `fold`.
-        new = [pair for pair in item.pairs if pair not in have]
-        again = [p for p in item.pairs if keep and p in have and p not in safe]
-        missing += [(item, pairs) for pairs in (new, again) if pairs]
+    missing = _missing(merge(wanted), store, keep=keep)
     costs = [draw_seconds(item.cell, item.info, speed) for item, _ in missing]
     total = sum(c * len(pairs) for c, (_, pairs) in zip(costs, missing, strict=True))
     seconds = min(CHUNK_SECONDS, total / MIN_CHUNKS)
-    chunks = []
+    chunks: list[Chunk] = []
     for cost, (item, pairs) in zip(costs, missing, strict=True):
         at_once = round(seconds / cost) if cost else len(pairs)
         num = draws_per_chunk or max(at_once, 1)
@@ -114,17 +106,33 @@ def make_chunks(
             gradient = gradient_bytes(item.cell, item.info)
             size += gradient
             num = min(num, max(KEPT_BYTES // gradient, 1))
-        chunks += [
-            Chunk(
+        for first in range(0, len(pairs), num):
+            part = tuple(pairs[first : first + num])
+            chunk = Chunk(
                 cell=item.cell,
-                pairs=(part := tuple(pairs[first : first + num])),
+                pairs=part,
                 seconds=cost * len(part),
                 num_bytes=CHUNK_BYTES + size * len(part),
                 keep=keep,
             )
-            for first in range(0, len(pairs), num)
-        ]
+            chunks.append(chunk)
     return sorted(chunks, key=lambda chunk: -chunk.seconds)
+
+
+def _missing(
+    wanted: Iterable[Wanted], store: Store, *, keep: bool
+) -> list[tuple[Wanted, list[Pair]]]:
+    """Return the draws of each cell that `store` lacks."""
+    stored = stored_pairs(store.read_chunks(["cell_key", "sample_set", "order"]))
+    kept = store.kept_pairs() if keep else {}
+    missing = []
+    for item in wanted:
+        have, safe = stored.get(item.cell.key, set()), kept.get(item.cell.key, set())
+        # Apart, so that no chunk holds draws that are stored, and others: see `fold`.
+        new = [pair for pair in item.pairs if pair not in have]
+        again = [p for p in item.pairs if keep and p in have and p not in safe]
+        missing += [(item, pairs) for pairs in (new, again) if pairs]
+    return missing
 
 
 @dataclass(frozen=True, kw_only=True)

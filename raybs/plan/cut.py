@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 from raybs.config.keys import path
+from raybs.plan.branches import Branch, Branches
 from raybs.plan.cost import Speed, epoch_seconds, measuring_seconds
 from raybs.plan.requests import Request
 from raybs.plan.stretches import Stretch
@@ -17,64 +19,31 @@ MAX_BREAKS = 300
 """Long plans have longer stretches: each is a Tune trial, whose number costs time."""
 
 
-@dataclass(kw_only=True)
-class Branch:
-    """Needed epochs of one request that no earlier branch trains; forks cut it."""
+class _Piece(NamedTuple):
+    """Epochs `start` + 1 to `stop` of a request; the index of the piece before it."""
 
     request: Request
     start: int
     stop: int
-    forks: set[int] = field(default_factory=set)
+    parent: int | None
 
 
-def deepest(keys: Sequence[str], stop: int, states: AbstractSet[str]) -> int:
-    """Return the last epoch up to `stop` whose state is stored; init always is."""
-    if not states:
-        return 0
-    return next((k for k in range(stop, 0, -1) if keys[k] in states), 0)
-
-
-def cut(
-    branches: list[Branch],
-    missing: AbstractSet[str],
-    ends: AbstractSet[str],
-    at_start: dict[str, tuple[Request, int]],
-    speed: Speed,
-) -> list[Stretch]:
+def cut(tree: Branches, speed: Speed) -> list[Stretch]:
     """Cut branches at their forks, in an order in which parents come first."""
-    pieces: list[tuple[Request, int, int, int | None]] = []
-    ending: dict[str, int] = {}
-    costs = [
-        _seconds(b.request, b.start, b.stop, b.stop - b.start, speed) for b in branches
+    pieces = _pieces(tree.branches, speed)
+    starting = Counter(piece.request.keys[piece.start] for piece in pieces)
+    pieces += [
+        _Piece(request, epoch, epoch, parent=None)
+        for key, (request, epoch) in tree.at_start.items()
+        if key not in starting
     ]
-    longest = max(STRETCH_SECONDS, sum(costs) / MAX_BREAKS)
-    for branch, cost in zip(branches, costs, strict=True):
-        breaks = _breaks(branch, longest, speed) if cost > longest else []
-        bounds = sorted({branch.start, branch.stop, *branch.forks, *breaks})
-        for start, stop in zip(bounds, bounds[1:], strict=False):
-            ending[branch.request.keys[stop]] = len(pieces)
-            parent = ending.get(branch.request.keys[start])
-            pieces.append((branch.request, start, stop, parent))
-    starting = Counter(request.keys[start] for request, start, _, _ in pieces)
-    for key, (request, epoch) in at_start.items():
-        if key not in starting:
-            pieces.append((request, epoch, epoch, None))
-    measures: list[frozenset[int]] = []
-    for request, start, stop, _ in pieces:
-        epochs = {k for k in range(start + 1, stop + 1) if request.keys[k] in missing}
-        if at_start.pop(request.keys[start], None):
-            epochs.add(start)  # the first to start here measures it
-        measures.append(frozenset(epochs))
+    measures = _measures(pieces, tree.missing, tree.at_start)
     seconds = [
-        _seconds(request, start, stop, len(measure), speed)
-        for (request, start, stop, _), measure in zip(pieces, measures, strict=True)
+        _seconds(piece.request, piece.start, piece.stop, len(measure), speed)
+        for piece, measure in zip(pieces, measures, strict=True)
     ]
-    remaining = list(seconds)
-    for index, (_, _, _, parent) in reversed(list(enumerate(pieces))):
-        if parent is not None:
-            chain = seconds[parent] + remaining[index]
-            remaining[parent] = max(remaining[parent], chain)
-    kept = ends | {key for key, num in starting.items() if num > 1}
+    remaining = _remaining(pieces, seconds)
+    kept = tree.ends | {key for key, num in starting.items() if num > 1}
     return [
         Stretch(
             config=request.config,
@@ -94,6 +63,51 @@ def cut(
         )
         for index, (request, start, stop, parent) in enumerate(pieces)
     ]
+
+
+def _pieces(branches: Sequence[Branch], speed: Speed) -> list[_Piece]:
+    """Cut branches at their forks, and long ones where another worker may go on."""
+    costs = [
+        _seconds(b.request, b.start, b.stop, b.stop - b.start, speed) for b in branches
+    ]
+    longest = max(STRETCH_SECONDS, sum(costs) / MAX_BREAKS)
+    pieces: list[_Piece] = []
+    ending: dict[str, int] = {}
+    for branch, cost in zip(branches, costs, strict=True):
+        breaks = _breaks(branch, longest, speed) if cost > longest else []
+        bounds = sorted({branch.start, branch.stop, *branch.forks, *breaks})
+        for start, stop in pairwise(bounds):
+            ending[branch.request.keys[stop]] = len(pieces)
+            parent = ending.get(branch.request.keys[start])
+            pieces.append(_Piece(branch.request, start, stop, parent))
+    return pieces
+
+
+def _measures(
+    pieces: Sequence[_Piece], missing: AbstractSet[str], at_start: Iterable[str]
+) -> list[frozenset[int]]:
+    """Return the epochs that each piece measures; of states the first to start there.
+
+    `missing` are the keys of rows, `at_start` those of stored states without a row.
+    """
+    measures, unmeasured = [], set(at_start)
+    for request, start, stop, _ in pieces:
+        epochs = {k for k in range(start + 1, stop + 1) if request.keys[k] in missing}
+        if request.keys[start] in unmeasured:
+            unmeasured.remove(request.keys[start])
+            epochs.add(start)
+        measures.append(frozenset(epochs))
+    return measures
+
+
+def _remaining(pieces: Sequence[_Piece], seconds: Sequence[float]) -> list[float]:
+    """Return the seconds of the longest chain of pieces that starts with each."""
+    remaining = list(seconds)
+    for index, piece in reversed(list(enumerate(pieces))):
+        if piece.parent is not None:
+            chain = seconds[piece.parent] + remaining[index]
+            remaining[piece.parent] = max(remaining[piece.parent], chain)
+    return remaining
 
 
 def _breaks(branch: Branch, longest: float, speed: Speed) -> list[int]:

@@ -3,15 +3,17 @@
 No Ray and no torch: a plan is a function of configs and of what the store holds.
 """
 
+import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from raybs.config.sweep import GOAL_COLUMNS
+from raybs.plan.branches import find_branches
 from raybs.plan.chunks import Chunk, make_chunks, merge
 from raybs.plan.cost import USUAL, Speed, state_bytes
-from raybs.plan.cut import Branch, cut, deepest
+from raybs.plan.cut import cut
 from raybs.plan.requests import Request, with_stops
 from raybs.plan.resolve import Asked
 from raybs.plan.stretches import Stretch
@@ -87,74 +89,38 @@ def make_plan(
     stored state before it; paths that share epochs train them once; a path ends where
     it diverged.
     """
-    branches: list[Branch] = []
-    owner: dict[str, int] = {}  # key of a needed epoch: the branch that trains it
-    missing: set[str] = set()
-    at_start: dict[str, tuple[Request, int]] = {}  # rows of states that are stored
-    ends: set[str] = set()
-    diverged = {key for key, status in rows.items() if status == "diverged"}
-    # First those that go all the way: what stops early owns what it shares with none.
-    for request in sorted(asked, key=lambda request: bool(request.until)):
-        keys = request.keys
-        last = len(keys) - 1 if request.stop is None else request.stop
-        if diverged:
-            ended = (k for k, key in enumerate(keys[: last + 1]) if key in diverged)
-            last = next(ended, last)
-        wanted = [k for k in request.measured if k <= last and keys[k] not in rows]
-        missing.update(keys[k] for k in wanted)
-        ends.add(keys[-1])
-        if keys[last] in needed - states and last not in wanted:
-            wanted.append(last)
-        while wanted:
-            stop = wanted[-1]
-            start = deepest(keys, stop, states)
-            if start == stop:
-                at_start.setdefault(keys[stop], (request, stop))
-            # Needed epochs that another branch trains are the first of this range.
-            first = start
-            while first < stop and keys[first + 1] in owner:
-                first += 1
-            if start < first < stop:
-                branches[owner[keys[first]]].forks.add(first)
-            if first < stop:
-                owner.update(dict.fromkeys(keys[first + 1 : stop + 1], len(branches)))
-                branches.append(Branch(request=request, start=first, stop=stop))
-            wanted = [k for k in wanted if k <= start and k < stop]
-    stretches = cut(branches, missing, ends, at_start, speed)
+    stretches = cut(find_branches(asked, rows, states, needed), speed)
     paths = [r.keys[1:] if r.stop is None else r.keys[1 : r.stop + 1] for r in asked]
-    distinct = len({key for keys in paths for key in keys})
-    total = sum(map(len, paths))
+    num_asked = sum(map(len, paths))
+    num_distinct = len({key for keys in paths for key in keys})
     to_train = sum(stretch.length for stretch in stretches)
     infos = {request.info.fingerprint: request.info for request in asked}
+    sizes = [state_bytes(s.config, infos[s.fingerprint]) for s in stretches]
+    num_kept = [len(stretch.keep - {stretch.start}) for stretch in stretches]
     return Plan(
         speed=speed,
         stretches=tuple(stretches),
         num_trials=len(asked),
-        asked=total,
-        stored=max(distinct - to_train, 0),
-        shared=total - distinct,
-        state_bytes=sum(
-            len(s.keep - {s.start}) * state_bytes(s.config, infos[s.fingerprint])
-            for s in stretches
-        ),
+        asked=num_asked,
+        stored=max(num_distinct - to_train, 0),
+        shared=num_asked - num_distinct,
+        state_bytes=sum(map(operator.mul, num_kept, sizes)),
         row_bytes=sum(len(stretch.measure) for stretch in stretches) * ROW_BYTES,
-        largest_state=max(
-            (state_bytes(s.config, infos[s.fingerprint]) for s in stretches), default=0
-        ),
+        largest_state=max(sizes, default=0),
     )
 
 
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
-    found = [request for item in asked for request in item.requests]
-    if any(request.until for request in found):
+    requests = [request for item in asked for request in item.requests]
+    if any(request.until for request in requests):
         rows = store.read_rows(["state_key", *GOAL_COLUMNS])
-        found = with_stops(found, rows)
+        requests = with_stops(requests, rows)
     wanted = merge([wanted for item in asked for wanted in item.wanted])
     keep = any(item.keep_gradients for item in asked)
     chunks = make_chunks(wanted, store, speed, keep=keep) if wanted else []
     plan = make_plan(
-        found,
+        requests,
         store.read_statuses(),
         store.state_files().keys(),
         speed,

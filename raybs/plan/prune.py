@@ -1,11 +1,14 @@
 """Find stored states that no sweep needs."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.keys import resolved, state_keys
+from raybs.config.status import Status
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
 from raybs.config.trial import TrainConfig
 from raybs.datasets.dataset import describe
@@ -55,45 +58,67 @@ def find_prunable(store: Store) -> Pruning:
     These are all but forks and ends; a rolling state stays while its path misses rows.
     Rows stay: they are small, and they are the results.
     """
-    rows = {row["state_key"]: row for row in store.read_rows(COLUMNS).to_pylist()}
     files = store.state_files()
-    followers: dict[str, set[str]] = {}
-    ends, unfinished = set[str](), set[str]()
-    shares = {"": Share(sweep="")}
-    owners: dict[str, Share] = {}
-    for name, keys, measured, until in _paths(store):
-        here = files.keys() & keys
-        if name:
-            share = shares.setdefault(name, Share(sweep=name))
-            share.num_trials += 1
-            for key in here:
-                owners.setdefault(key, share)
-        ends.add(keys[-1])
-        for key, follower in zip(keys, keys[1:], strict=False):
-            if key in files:  # of a million others some may be asked for
-                followers.setdefault(key, set()).add(follower)
-        stored = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
-        diverged = any(row["status"] == "diverged" for _, row in stored)
-        ended = len(stored) == len(measured) or first_met(until, stored) is not None
-        if not ended and not diverged:
-            unfinished |= here
-    kept = ends | {key for key, after in followers.items() if len(after) > 1}
+    needs = _needs(store, files.keys())
     sizes = store.files.sizes()
     gone = {path: sizes.get(path, 0) for path in store.files.leftovers()}
-    shares[""].gone = len(gone)
-    shares[""].gone_bytes = sum(gone.values())
+    others = needs.shares[""]
+    others.gone, others.gone_bytes = len(gone), sum(gone.values())
     for key, paths in files.items():
-        share = owners.get(key, shares[""])
+        share = needs.owners.get(key, others)
         for path in paths:
             size = sizes.get(path, 0)
-            if key in (kept if path.startswith("states") else unfinished):
+            if key in (needs.kept if path.startswith("states") else needs.unfinished):
                 share.kept += 1
                 share.kept_bytes += size
             else:
                 share.gone += 1
                 share.gone_bytes += size
                 gone[path] = size
-    return Pruning(sizes=gone, shares=tuple(shares.values()))
+    return Pruning(sizes=gone, shares=tuple(needs.shares.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Needs:
+    """Keys of the states that stay, and of those on the way of unfinished trials.
+
+    `shares` are those of sweeps by name, `owners` the sweep that a stored state counts
+    for, by its key.
+    """
+
+    kept: set[str]
+    unfinished: set[str]
+    shares: dict[str, Share]
+    owners: dict[str, Share]
+
+
+def _needs(store: Store, stored: AbstractSet[str]) -> _Needs:
+    """Return what all sweeps need; `stored` are the keys of stored states."""
+    rows = {row["state_key"]: row for row in store.read_rows(COLUMNS).to_pylist()}
+    followers: dict[str, set[str]] = {}
+    ends, unfinished = set[str](), set[str]()
+    shares = {"": Share(sweep="")}
+    owners: dict[str, Share] = {}
+    for name, keys, measured, until in _paths(store):
+        here = stored & set(keys)
+        if name:
+            share = shares.setdefault(name, Share(sweep=name))
+            share.num_trials += 1
+            for key in here:
+                owners.setdefault(key, share)
+        ends.add(keys[-1])
+        for key, follower in pairwise(keys):
+            if key in stored:  # of a million others some may be asked for
+                followers.setdefault(key, set()).add(follower)
+        known = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
+        diverged = any(row["status"] == Status.DIVERGED for _, row in known)
+        ended = len(known) == len(measured) or first_met(until, known) is not None
+        if not ended and not diverged:
+            unfinished |= here
+    forks = {key for key, after in followers.items() if len(after) > 1}
+    return _Needs(
+        kept=ends | forks, unfinished=unfinished, shares=shares, owners=owners
+    )
 
 
 class _Path(NamedTuple):

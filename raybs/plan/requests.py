@@ -35,7 +35,7 @@ def requests(
     Raises:
         ValueError: A dataset is unknown, or a batch size exceeds its training samples.
     """
-    found = []
+    resolved_requests = []
     for given in sweep.configs:
         info = describe(given.dataset)
         config = resolved(given, info.num_samples)
@@ -47,7 +47,7 @@ def requests(
                     f"{info.num_samples}."
                 )
         keys = state_keys(config, info.fingerprint)
-        found.append(
+        resolved_requests.append(
             Request(
                 config=config,
                 info=info,
@@ -56,7 +56,7 @@ def requests(
                 until=sweep.until,
             )
         )
-    return found
+    return resolved_requests
 
 
 def with_stops(asked: Sequence[Request], rows: pa.Table) -> list[Request]:
