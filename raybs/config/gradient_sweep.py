@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from raybs.config.keys import TRAINER_VERSION, hash_of, state_keys
 from raybs.config.sweep import TrainSweep
-from raybs.config.trial import MAX_EPOCHS, TrainConfig, canonical
+from raybs.config.trial import MAX_EPOCHS, TrainConfig, canonical, known_lengths
 from raybs.config.validation import (
     any_of,
     is_integer,
@@ -198,12 +198,16 @@ def cells(
     fingerprints: Mapping[str, str],
     trainer_version: int = TRAINER_VERSION,
 ) -> list[Cell]:
-    """Return the cells of `sweep`; the fingerprints are by dataset."""
+    """Return the cells of `sweep`; the fingerprints are by dataset.
+
+    Raises:
+        ValueError: A regime counts steps.
+    """
     cells_of_all = []
     for regime, config in sweep.regimes.items():
         num_layers = len(config.hidden) + 1
         fingerprint = fingerprints[config.dataset]
-        key = state_keys(config, fingerprint, trainer_version)[-1]
+        key = state_keys(known_lengths(config), fingerprint, trainer_version)[-1]
         cells_of_all += [
             Cell(
                 regime=regime,

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from raybs.config.trial import Phase, TrainConfig, changed_fields
+from raybs.config.trial import Phase, ResolvedConfig, TrainConfig, changed_fields
 
 TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
@@ -29,18 +29,20 @@ class Epoch(NamedTuple):
     samples: int = 0
 
 
-def resolved(config: TrainConfig, num_samples: int) -> TrainConfig:
+def resolved(config: TrainConfig, num_samples: int) -> ResolvedConfig:
     """Say the lengths of all phases in epochs, and in samples of a last one.
 
     Of `num_samples` training samples; ceil(num_samples / batch_size) steps are an
     epoch, since the short last batch is kept.
     """
     phases = tuple(_resolve(phase, num_samples) for phase in config.phases)
-    return config if phases == config.phases else replace(config, phases=phases)
+    if phases == config.phases:
+        return ResolvedConfig(config)
+    return ResolvedConfig(replace(config, phases=phases))
 
 
-def path(config: TrainConfig) -> list[Epoch]:
-    """Return the epochs of a resolved config; epoch k is item k - 1."""
+def path(config: ResolvedConfig) -> list[Epoch]:
+    """Return the epochs of a config; epoch k is item k - 1."""
     return [epoch for phase in config.phases for epoch in _epochs(phase)]
 
 
@@ -64,14 +66,14 @@ def is_deferred(config: TrainConfig, batch_size: int) -> bool:
 
 
 def state_keys(
-    config: TrainConfig, fingerprint: str, trainer_version: int = TRAINER_VERSION
+    config: ResolvedConfig, fingerprint: str, trainer_version: int = TRAINER_VERSION
 ) -> list[str]:
     """Name the states along the path of `config`: item k is the state after epoch k.
 
     A key is a hash of what determines the state: the trainer's version, the content of
     the dataset (`fingerprint`), the setup's fields that differ from their defaults (so
     that a new field keeps old results), the seed, and the first k epochs. Two configs
-    share a key exactly when they share all of these. `config` is resolved.
+    share a key exactly when they share all of these.
     """
     setup = changed_fields(config)
     setup.pop("dataset", None)
@@ -104,7 +106,6 @@ def _resolve(phase: Phase, num_samples: int) -> Phase:
 
 
 def _epochs(phase: Phase) -> list[Epoch]:
-    assert not phase.steps, "resolve it first"
     whole = Epoch(phase.batch_size, phase.learning_rate)
     part = [whole._replace(samples=phase.samples)] if phase.samples else []
     return [whole] * phase.epochs + part

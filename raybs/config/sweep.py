@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raybs.config.trial import Phase, TrainConfig, canonical, label
+from raybs.config.trial import (
+    Phase,
+    ResolvedConfig,
+    TrainConfig,
+    canonical,
+    known_lengths,
+    label,
+)
 from raybs.config.validation import (
     any_of,
     is_integer,
@@ -92,8 +99,8 @@ class TrainSweep:
         object.__setattr__(self, "until", values)
         return problems
 
-    def measured(self, config: TrainConfig) -> list[int]:
-        """Return the epochs of `config`, resolved, whose rows this sweep asks for."""
+    def measured(self, config: ResolvedConfig) -> list[int]:
+        """Return the epochs of `config` whose rows this sweep asks for."""
         last = config.num_epochs
         return sorted({*range(0, last + 1, self.evaluate_every), last})
 
@@ -115,12 +122,14 @@ def with_seeds(sweep: TrainSweep, seeds: Sequence[int]) -> TrainSweep:
 def truncated(sweep: TrainSweep, max_epochs: int) -> TrainSweep:
     """Cut every phase to at most `max_epochs`; configs that become equal are one.
 
-    The configs are resolved: they count no steps.
+    Raises:
+        ValueError: A config counts steps.
     """
     configs: dict[TrainConfig, TrainConfig] = {}
     for config in sweep.configs:
+        phases = known_lengths(config).phases
         short = replace(
-            config, phases=tuple(_cut(phase, max_epochs) for phase in config.phases)
+            config, phases=tuple(_cut(phase, max_epochs) for phase in phases)
         )
         configs.setdefault(canonical(short), short)
     return replace(sweep, configs=tuple(configs.values()))

@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NewType
 
 from raybs.config.validation import (
     any_of,
@@ -141,12 +141,36 @@ class TrainConfig:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs of all phases together, of a config that is resolved (`keys`).
+        """Epochs of all phases together; one of which only some samples count, too.
 
-        An epoch of which only some samples are taken counts.
+        Raises:
+            ValueError: A phase counts steps: how many epochs that is, depends on the
+                dataset (`raybs.config.keys.resolved`).
         """
-        assert not any(phase.steps for phase in self.phases)
-        return sum(phase.epochs + bool(phase.samples) for phase in self.phases)
+        return sum(
+            phase.epochs + bool(phase.samples) for phase in known_lengths(self).phases
+        )
+
+
+ResolvedConfig = NewType("ResolvedConfig", TrainConfig)
+"""A config whose phases count epochs, and samples of a last one: none counts steps.
+
+What depends on the number of training samples has been worked out, so that its path of
+epochs, and the keys of their states, are known."""
+
+
+def known_lengths(config: TrainConfig) -> ResolvedConfig:
+    """Return `config`, which counts no steps.
+
+    Raises:
+        ValueError: It does.
+    """
+    for phase in config.phases:
+        if phase.steps:
+            raise ValueError(
+                f"{phase.steps} steps: how many epochs that is, depends on the dataset."
+            )
+    return ResolvedConfig(config)
 
 
 def canonical(config: TrainConfig) -> TrainConfig:

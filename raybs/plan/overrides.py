@@ -7,7 +7,7 @@ from typing import Any
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.config.keys import resolved
 from raybs.config.sweep import TrainSweep, truncated
-from raybs.config.trial import TrainConfig
+from raybs.config.trial import ResolvedConfig, TrainConfig
 from raybs.datasets.dataset import describe
 
 
@@ -37,7 +37,7 @@ def change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
     return sweep
 
 
-def _resolve(config: TrainConfig) -> TrainConfig:
+def _resolve(config: TrainConfig) -> ResolvedConfig:
     return resolved(config, describe(config.dataset).num_samples)
 
 

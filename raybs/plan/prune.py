@@ -10,7 +10,7 @@ from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.keys import resolved, state_keys
 from raybs.config.status import Status
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
-from raybs.config.trial import TrainConfig
+from raybs.config.trial import ResolvedConfig
 from raybs.datasets.dataset import describe
 from raybs.store.records import as_resolved, record_from_json
 from raybs.store.store import Store
@@ -149,5 +149,7 @@ def _paths(store: Store) -> Iterator[_Path]:
             yield _path("", state_keys(whole, info.fingerprint), whole, training)
 
 
-def _path(name: str, keys: list[str], whole: TrainConfig, sweep: TrainSweep) -> _Path:
+def _path(
+    name: str, keys: list[str], whole: ResolvedConfig, sweep: TrainSweep
+) -> _Path:
     return _Path(name, keys, sweep.measured(whole), sweep.until)

@@ -7,19 +7,19 @@ import pyarrow as pa
 
 from raybs.config.keys import resolved, state_keys
 from raybs.config.sweep import TrainSweep, first_met
-from raybs.config.trial import TrainConfig, label
+from raybs.config.trial import ResolvedConfig, label
 from raybs.datasets.dataset import DatasetInfo
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One trial as asked for: its config, resolved, its keys, and the rows wanted.
+    """One trial as asked for: its config, its keys, and the rows wanted.
 
     It may end before its last epoch, at the first row that meets `until`; `stop` is the
     epoch of that row, where it is stored.
     """
 
-    config: TrainConfig
+    config: ResolvedConfig
     info: DatasetInfo
     keys: list[str]
     measured: list[int]

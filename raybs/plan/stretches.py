@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from raybs.config.keys import path, state_keys
-from raybs.config.trial import Phase, TrainConfig, label
+from raybs.config.trial import Phase, ResolvedConfig, known_lengths, label
 from raybs.store.records import from_json
 
 
@@ -38,7 +38,7 @@ class Stretch:
     of stretches that starts with it.
     """
 
-    config: TrainConfig
+    config: ResolvedConfig
     fingerprint: str
     start: int
     stop: int
@@ -88,4 +88,6 @@ def stretch_to_json(stretch: Stretch) -> dict[str, Any]:
 def stretch_from_json(value: Mapping[str, Any]) -> Stretch:
     """Read what `stretch_to_json` wrote."""
     sets = {name: frozenset(value[name]) for name in ("measure", "keep")}
-    return Stretch(**{**value, "config": from_json(value["config"]), **sets})
+    return Stretch(
+        **{**value, "config": known_lengths(from_json(value["config"])), **sets}
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import resolved
 from raybs.config.sweep import TrainSweep
-from raybs.config.trial import Phase, TrainConfig
+from raybs.config.trial import Phase, ResolvedConfig, TrainConfig
 from raybs.config.validation import is_integer, to_line
 
 MAX_RECORDED_EPOCHS = 100_000_000
@@ -89,7 +89,7 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
         raise ValueError(f"not a sweep: {error}") from None
 
 
-def as_resolved(config: TrainConfig, entries: Mapping[str, Any]) -> TrainConfig:
+def as_resolved(config: TrainConfig, entries: Mapping[str, Any]) -> ResolvedConfig:
     """Resolve a recorded config by the training samples that its record counts.
 
     Records of an older raybs count none; their phases count epochs alone.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from raybs.config.keys import Epoch, num_steps, path
-from raybs.config.trial import TrainConfig
+from raybs.config.trial import ResolvedConfig
 from raybs.datasets.tensors import Dataset
 from raybs.models.base import make_step, samples_per_call, take_steps
 from raybs.models.mlp import init_state
@@ -26,7 +26,7 @@ class Progress:
     training and measuring, `training_seconds` of training alone.
     """
 
-    configs: tuple[TrainConfig, ...]
+    configs: tuple[ResolvedConfig, ...]
     state: State
     rows: list[dict[str, Any] | None]
     seconds: float
@@ -35,13 +35,13 @@ class Progress:
 
 @torch.no_grad()
 def train(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[ResolvedConfig],
     data: Dataset,
     *,
     state: State | None = None,
     stop: int,
     measured: AbstractSet[int],
-    ends: Callable[[TrainConfig, dict[str, Any]], bool] = lambda config, row: False,
+    ends: Callable[[ResolvedConfig, dict[str, Any]], bool] = lambda config, row: False,
 ) -> Iterator[Progress]:
     """Carry `state` along the paths of `configs` to epoch `stop`.
 
@@ -146,7 +146,7 @@ def _finite(state: State) -> list[bool]:
 
 
 def _progress(
-    configs: tuple[TrainConfig, ...],
+    configs: tuple[ResolvedConfig, ...],
     state: State,
     rows: list[dict[str, Any] | None],
     since: float,
@@ -162,9 +162,9 @@ def _progress(
 
 
 def _alive(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[ResolvedConfig],
     rows: Sequence[dict[str, Any] | None],
-    ends: Callable[[TrainConfig, dict[str, Any]], bool],
+    ends: Callable[[ResolvedConfig, dict[str, Any]], bool],
 ) -> list[int]:
     """Return the replicas that go on."""
     return [

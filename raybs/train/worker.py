@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from raybs.config.sweep import is_met
-from raybs.config.trial import TrainConfig
+from raybs.config.trial import ResolvedConfig
 from raybs.datasets.tensors import Dataset
 from raybs.models.device import device_name
 from raybs.models.state import to_tensors
@@ -48,7 +48,7 @@ def carry(
     seconds = 0.0  # since the last row
     saved_at = time.monotonic()
 
-    def ends(config: TrainConfig, row: dict[str, Any]) -> bool:
+    def ends(config: ResolvedConfig, row: dict[str, Any]) -> bool:
         stretch = stretches[indices[config]]
         return row["epoch"] in stretch.measure and is_met(stretch.until, row)
 
