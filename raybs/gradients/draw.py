@@ -53,12 +53,7 @@ def draw(
             sums = Sums(state, cell.layers)
             step = _make_step(cell, state, sums)
         assert step is not None
-        for tensors, origin in (
-            (state.weights, start.weights),
-            (state.biases, start.biases),
-        ):
-            for tensor, value in zip(tensors, origin, strict=True):
-                tensor.copy_(value.expand_as(tensor))
+        _go_back(state, start)
         sums.reset()
         orders = [sample_order(cell, pair, data.num_samples) for pair in group]
         order = torch.from_numpy(np.stack(orders)).to(device)
@@ -78,6 +73,13 @@ def draw(
                 references.of_all,
             )
             yield row, weighted[replica]
+
+
+def _go_back(state: State, start: State) -> None:
+    """Set the weights and biases of all replicas to those of `start`, which has one."""
+    tensors = (*state.weights, *state.biases)
+    for tensor, value in zip(tensors, (*start.weights, *start.biases), strict=True):
+        tensor.copy_(value.expand_as(tensor))
 
 
 def _samples_per_call(cell: Cell) -> int:

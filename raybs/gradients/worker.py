@@ -58,9 +58,22 @@ class DrawWorker:
                 kept.append(gradient.numpy())
         if chunk.keep:  # first: a chunk that is stored lacks nothing
             self.store.write_gradients(chunk.cell.key, np.stack(kept), chunk.pairs)
-        bins = counts.nonzero()[0]
-        device = data.train_images.device.type
         seconds = time.perf_counter() - start
+        device = data.train_images.device.type
+        self._write(chunk, columns, counts, seconds, device)
+        num_diverged = columns["status"].count(Status.DIVERGED)
+        return Drawn(seconds=seconds, num_diverged=num_diverged)
+
+    def _write(
+        self,
+        chunk: Chunk,
+        columns: dict[str, list[Any]],
+        counts: np.ndarray[Any, Any],
+        seconds: float,
+        device: str,
+    ) -> None:
+        """Write down what was drawn, by column, and its histogram."""
+        bins = counts.nonzero()[0]
         self.store.write_chunk(
             {
                 "cell_key": chunk.cell.key,
@@ -75,9 +88,6 @@ class DrawWorker:
                 "num_replicas": self.num_replicas,
                 "torch_version": str(torch.__version__),
             }
-        )
-        return Drawn(
-            seconds=seconds, num_diverged=columns["status"].count(Status.DIVERGED)
         )
 
     def _references(self, cell: Cell, data: Dataset) -> References:
