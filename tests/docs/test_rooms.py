@@ -26,6 +26,18 @@ def test_every_folder_of_code_has_one_box():
     assert modules == {"sweep.py", "doctor.py", "runner.py", "__main__.py"}
 
 
+def test_the_map_names_every_room_and_modules_that_exist():
+    page = (TOP / "docs/design.md").read_text()
+    rows = re.findall(r"^\| `([a-z/]+)/` \| .* \| (.*) \|$", page, re.MULTILINE)
+    mapped = {room for room, _ in rows}
+    assert {"raybs/store", "tests"} < mapped
+    packages = [*TOP.glob("*/*/__init__.py"), *TOP.glob("raybs/*/*/__init__.py")]
+    assert {str(path.parent.relative_to(TOP)) for path in packages} <= mapped
+    for room, modules in rows:
+        for module in re.findall(r"`([a-z_]+)`", modules):
+            assert (TOP / room / f"{module}.py").is_file(), f"{room}/{module}"
+
+
 def test_a_room_stands_below_all_that_import_it():
     arrows = {("a", "b"), ("b", "d"), ("a", "d"), ("d", "e"), ("lone", "e")}
     assert rows_of(arrows) == {"a": 0, "b": 1, "d": 2, "e": 3, "lone": 2}
