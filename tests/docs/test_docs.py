@@ -30,7 +30,8 @@ from raybs.doctor import main as doctor
 from raybs.sweep import main
 
 TOP = Path(__file__).parents[2]
-PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *(TOP / "docs").glob("*.md")]
+ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = [*(TOP / name for name in ROOT_PAGES), *(TOP / "docs").glob("*.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
