@@ -85,27 +85,27 @@ def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Conte
     made.write_idx(arrays, folder)
     ours = partial(made.raybs_steps, data, batch_size, num_steps)
     square, vector = torch.randn(1024, 1024), torch.randn(1024)
-    found: dict[str, Contender] = {
+    timed: dict[str, Contender] = {
         OURS: (ours(), num_steps),
         AUTOGRAD: (made.autograd_steps(data, batch_size, num_steps), num_steps),
         LOADER: (made.loader_steps(data, folder, batch_size, num_steps), num_steps),
     }
     if find_spec("jax"):
-        found[JAX] = (made.jax_steps(data, batch_size, num_steps), num_steps)
-    found[BFLOAT16] = (ours(precision="bfloat16"), num_steps)
+        timed[JAX] = (made.jax_steps(data, batch_size, num_steps), num_steps)
+    timed[BFLOAT16] = (ours(precision="bfloat16"), num_steps)
     for num in REPLICAS:
-        found[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
-    found[MATMUL] = (lambda: torch.mm(square, square), 1)
+        timed[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
+    timed[MATMUL] = (lambda: torch.mm(square, square), 1)
     # The same product, through MKL and through OpenBLAS: how fast weights are read.
     matrix, column = square.numpy(), vector.numpy()
-    found[READ] = (lambda: [torch.mv(square, vector) for _ in range(16)], 16)
-    found[READ_NUMPY] = (lambda: [matrix @ column for _ in range(16)], 16)
+    timed[READ] = (lambda: [torch.mv(square, vector) for _ in range(16)], 16)
+    timed[READ_NUMPY] = (lambda: [matrix @ column for _ in range(16)], 16)
     large = torch.ones(2**26)  # 256 MiB: in no cache
-    found[MEMORY] = (large.sum, 1)
+    timed[MEMORY] = (large.sum, 1)
     samples = torch.randn(batch_size, 1024)
     num = max(1024 // batch_size, 1)
-    found[LAYER] = (lambda: [samples @ square.T for _ in range(num)], num)
-    return found
+    timed[LAYER] = (lambda: [samples @ square.T for _ in range(num)], num)
+    return timed
 
 
 def text(frame: pd.DataFrame) -> str:

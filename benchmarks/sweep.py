@@ -107,13 +107,13 @@ tune.Tuner(
 @click.option("--epochs", default=30, show_default=True, help="Of the part whole.")
 def main(parts: Sequence[str], epochs: int) -> None:
     """Measure whole commands as a user runs them."""
-    found = {
+    measures = {
         "start-up": start_up,
         "trivial": trivial,
         "epochs": kinds,
         "whole": lambda: whole(epochs),
     }
-    for part, measure in found.items():
+    for part, measure in measures.items():
         if not parts or part in parts:
             frame, text = measure()
             text += f"\n\n{machine('torch', 'torchvision', 'ray')}."
@@ -182,8 +182,8 @@ def kinds() -> tuple[pd.DataFrame, str]:
         list_schedule([trial_seconds(c, table[HANDWRITTEN]) for c in sweep.configs])
         for _, _, sweep in map(find_sweep, TRAINING_SWEEPS)
     )
-    found = [r for item in find(TRAINING_SWEEPS) for r in item.requests]
-    plan = make_plan(found, {}, set(), speed_of(table[RAYBS], measuring))
+    requests = [r for item in find(TRAINING_SWEEPS) for r in item.requests]
+    plan = make_plan(requests, {}, set(), speed_of(table[RAYBS], measuring))
     ours_all = makespan(plan, NUM_WORKERS)
     text = (
         f"Seconds of an epoch with its exact metrics, {NUM_WORKERS} workers busy, "
