@@ -18,8 +18,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from benchmarks.commands import reports, write_tiny
 from benchmarks.report import RESULTS, finish, machine, markdown
-from benchmarks.sweep import reports, write_tiny
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import describe

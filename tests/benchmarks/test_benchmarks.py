@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks import contenders, report, step
+from benchmarks.epochs import list_schedule, speed_of, trial_seconds
 from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
-from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import cells
 from raybs.gradients.references import References
