@@ -13,8 +13,8 @@ import grimp
 PICTURE = Path(__file__).with_name("rooms.svg")
 
 PACKAGES = ("sweeps", "raybs", "analysis")  # from left to right
-# Public names, which are imported once they are used, and what all commands share.
-ASIDE = {"raybs", "analysis", "raybs.interrupts", "raybs.lazy", "analysis.commands"}
+# Public names, which are imported once they are used, and words of many rooms.
+ASIDE = {"raybs", "analysis", "analysis.commands"}
 
 Arrow = tuple[str, str]  # who imports, and what
 
@@ -58,10 +58,16 @@ def imports_between_rooms() -> Counter[Arrow]:
         for module in graph.modules
         for imported in graph.find_modules_directly_imported_by(module)
     )
-    for arrow in list(arrows):
-        if arrow[0] == arrow[1] or ASIDE.intersection(arrow):
-            del arrows[arrow]
-    return arrows
+    between = {arrow for arrow in arrows if arrow[0] != arrow[1]}
+    importers = {tail for tail, _ in between}
+    # Modules that import no room, like raybs.lazy, are no rooms but tools of them.
+    kept = {room for room in importers if room not in ASIDE} | folders(graph)
+    return Counter({a: arrows[a] for a in between if kept.issuperset(a)})
+
+
+def folders(graph: grimp.ImportGraph) -> set[str]:
+    """The rooms that are folders."""
+    return {room_of(module) for module in graph.modules if module.count(".") > 1}
 
 
 def one_way(arrows: Counter[Arrow]) -> set[Arrow]:
