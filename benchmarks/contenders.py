@@ -107,8 +107,10 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     @partial(jax.jit, donate_argnums=0)
     def steps(weights: Any, order: Any, images: Any, labels: Any) -> Any:
         def step(weights: Any, picked: Any) -> Any:
-            found = jax.grad(loss)(weights, images[picked], labels[picked])
-            stepped = jax.tree.map(lambda w, g: w - LEARNING_RATE * g, weights, found)
+            gradients = jax.grad(loss)(weights, images[picked], labels[picked])
+            stepped = jax.tree.map(
+                lambda w, g: w - LEARNING_RATE * g, weights, gradients
+            )
             return stepped, None
 
         return jax.lax.scan(step, weights, order)[0]

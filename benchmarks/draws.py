@@ -28,14 +28,14 @@ def main(rounds: int, quick: bool) -> None:
     prepare(1)
     frames = []
     for batch_size, contenders in draws(quick):
-        found = paired(
+        times = paired(
             {
                 name: (run, 1 if quick else NUM_DRAWS)
                 for name, run in contenders.items()
             },
             1 if quick else rounds,
         )
-        frames.append(found.assign(batch_size=batch_size))
+        frames.append(times.assign(batch_size=batch_size))
     frame = pd.concat(frames, ignore_index=True)
     if quick:
         return click.echo(text(frame))
@@ -52,11 +52,11 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     from raybs.gradients.references import References
     from raybs.models.mlp import init_state
 
-    asked = cells(
+    article = cells(
         find_sweep("gradient_competition")[2],  # type: ignore[arg-type]
         {"mnist": describe("mnist").fingerprint},
     )
-    early = [cell for cell in asked if cell.regime == "early"]
+    early = [cell for cell in article if cell.regime == "early"]
     data = to_device(load_arrays("mnist"), "cpu")
     start = init_state([early[0].config], data.train_images.shape[1], 10, "cpu")
     # Gradients at the start are shared by all batch sizes, as in a sweep.

@@ -52,14 +52,14 @@ def markdown(table: pd.DataFrame) -> str:
 
 def machine(*packages: str) -> str:
     """Return one line: processor, cores, Python and the versions of `packages`."""
-    found = [f"Python {platform.python_version()}"]
+    versions = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
-            found.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"{package} not installed")
+            versions.append(f"{package} not installed")
     cores = f"{os.cpu_count() or 'unknown'} cores"
-    return f"{processor()}, {cores}; {', '.join(found)}"
+    return f"{processor()}, {cores}; {', '.join(versions)}"
 
 
 def finish(name: str, frame: pd.DataFrame, text: str, folder: Path = RESULTS) -> None:

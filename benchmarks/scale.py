@@ -18,8 +18,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from benchmarks.commands import reports, write_tiny
 from benchmarks.report import RESULTS, finish, machine, markdown
-from benchmarks.sweep import reports, write_tiny
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.keys import TRAINER_VERSION
 from raybs.datasets.dataset import describe
@@ -65,10 +65,10 @@ def reported() -> dict[str, object]:
     """Measure the report of NUM_REPORTED trials, and its size."""
     with tempfile.TemporaryDirectory() as folder:
         measured("write", NUM_REPORTED, folder)
-        found = measured("report", NUM_REPORTED, folder)
+        cost = measured("report", NUM_REPORTED, folder)
         megabytes = (Path(folder) / "report.html").stat().st_size / 1e6
     row = {"what": "report", "trials": NUM_REPORTED, "megabytes": megabytes}
-    return row | found
+    return row | cost
 
 
 @main.command()
@@ -88,8 +88,8 @@ def measured(what: str, num: int, folder: str) -> dict[str, float]:
     """Run `one` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.scale", "one", what, str(num), folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    cost: dict[str, float] = json.loads(done.stdout)
+    return cost
 
 
 def sweep_of(num: int) -> TrainSweep:
@@ -124,7 +124,7 @@ def write(num: int, folder: Path) -> float:
     start = time.perf_counter()
     store = open_store(str(folder), create=True)
     sweep = sweep_of(num)
-    found = requests(sweep, describe)
+    requested = requests(sweep, describe)
     record = {
         "title": f"{num} trials",
         "trainer_version": TRAINER_VERSION,
@@ -134,16 +134,16 @@ def write(num: int, folder: Path) -> float:
     }
     store.write_record("sweeps", "scale", record)
     for first in range(0, num, 1000):
-        store.write_rows(rows_of(found[first : first + 1000]))
+        store.write_rows(rows_of(requested[first : first + 1000]))
     store.compact_rows()
     return time.perf_counter() - start
 
 
-def rows_of(found: list[Request]) -> list[dict[str, object]]:
+def rows_of(requested: list[Request]) -> list[dict[str, object]]:
     """Make rows as measured ones look."""
     rng = np.random.default_rng(0)
     rows = []
-    for request in found:
+    for request in requested:
         for epoch in request.measured:
             loss, accuracy = 2.3 / (1 + epoch), 1 - 0.9 / (1 + epoch)
             noise = float(rng.normal(0, 0.01))
@@ -190,10 +190,10 @@ def chart(num: int, folder: Path) -> float:
     from analysis.report import tables
     from analysis.report.markdown import to_markdown
 
-    found = frames.only(analysis.load(str(folder)), "scale")
+    scale = frames.only(analysis.load(str(folder)), "scale")
     start = time.perf_counter()
-    to_markdown(tables.final_table(found.trials))
-    for name, drawn in figures(found).items():
+    to_markdown(tables.final_table(scale.trials))
+    for name, drawn in figures(scale).items():
         save(drawn, folder, name)
     return time.perf_counter() - start
 

@@ -41,14 +41,14 @@ TRAINING_SWEEPS = [
 def main() -> None:
     """Simulate the article's sweeps on 2, 8 and 32 workers."""
     rows = []
-    asked = {name: [name] for name in TRAINING_SWEEPS}
-    asked |= {name: TRAINING_SWEEPS for name in ("all, 1 seed", "all, 5 seeds")}
-    for name, names in asked.items():
+    sweeps = {name: [name] for name in TRAINING_SWEEPS}
+    sweeps |= {name: TRAINING_SWEEPS for name in ("all, 1 seed", "all, 5 seeds")}
+    for name, names in sweeps.items():
         seeds = range(5) if name.endswith("5 seeds") else ()
         changes = Changes(seeds=seeds)
-        found = [r for item in find(names, changes) for r in item.requests]
+        requests = [r for item in find(names, changes) for r in item.requests]
         for workers, speed in (("CPU", USUAL), ("GPU (a guess)", GPU)):
-            plan = make_plan(found, {}, set(), speed)
+            plan = make_plan(requests, {}, set(), speed)
             for num_workers in NUM_WORKERS:
                 took = makespan(plan, num_workers)
                 best = plan.bound(num_workers)
@@ -57,7 +57,7 @@ def main() -> None:
     frame = pd.DataFrame(rows, columns=columns)
     frame["above"] = 100 * (frame["seconds"] / frame["bound"] - 1)
     table = frame.pivot(index="sweep", columns=["speed", "workers"], values="above")
-    table = table.loc[list(asked)].round(1)
+    table = table.loc[list(sweeps)].round(1)
     table.columns = [f"{speed}, {n} workers" for speed, n in table.columns]
     text = (
         "Per cent by which the simulated makespan exceeds the lower bound\n"

@@ -85,27 +85,27 @@ def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Conte
     made.write_idx(arrays, folder)
     ours = partial(made.raybs_steps, data, batch_size, num_steps)
     square, vector = torch.randn(1024, 1024), torch.randn(1024)
-    found: dict[str, Contender] = {
+    timed: dict[str, Contender] = {
         OURS: (ours(), num_steps),
         AUTOGRAD: (made.autograd_steps(data, batch_size, num_steps), num_steps),
         LOADER: (made.loader_steps(data, folder, batch_size, num_steps), num_steps),
     }
     if find_spec("jax"):
-        found[JAX] = (made.jax_steps(data, batch_size, num_steps), num_steps)
-    found[BFLOAT16] = (ours(precision="bfloat16"), num_steps)
+        timed[JAX] = (made.jax_steps(data, batch_size, num_steps), num_steps)
+    timed[BFLOAT16] = (ours(precision="bfloat16"), num_steps)
     for num in REPLICAS:
-        found[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
-    found[MATMUL] = (lambda: torch.mm(square, square), 1)
+        timed[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
+    timed[MATMUL] = (lambda: torch.mm(square, square), 1)
     # The same product, through MKL and through OpenBLAS: how fast weights are read.
     matrix, column = square.numpy(), vector.numpy()
-    found[READ] = (lambda: [torch.mv(square, vector) for _ in range(16)], 16)
-    found[READ_NUMPY] = (lambda: [matrix @ column for _ in range(16)], 16)
+    timed[READ] = (lambda: [torch.mv(square, vector) for _ in range(16)], 16)
+    timed[READ_NUMPY] = (lambda: [matrix @ column for _ in range(16)], 16)
     large = torch.ones(2**26)  # 256 MiB: in no cache
-    found[MEMORY] = (large.sum, 1)
+    timed[MEMORY] = (large.sum, 1)
     samples = torch.randn(batch_size, 1024)
     num = max(1024 // batch_size, 1)
-    found[LAYER] = (lambda: [samples @ square.T for _ in range(num)], num)
-    return found
+    timed[LAYER] = (lambda: [samples @ square.T for _ in range(num)], num)
+    return timed
 
 
 def text(frame: pd.DataFrame) -> str:
@@ -113,51 +113,61 @@ def text(frame: pd.DataFrame) -> str:
     times = frame.pivot(
         index=["batch_size", "round"], columns="contender", values="seconds"
     )
-    others = [name for name in (AUTOGRAD, LOADER, JAX) if name in times]
-    # Forward and weight gradients of every layer, backward of all but the first.
-    layers = [784 * 1024, 1024 * 1024, 1024 * 10]
-    flops = 2 * (3 * sum(layers) - layers[0])
-    sizes = times.index.get_level_values("batch_size")
-    speed = flops * sizes / times[OURS] / (2 * 1024**3 / times[MATMUL])
-    steps, precisions, packs = [], [], []
-    for batch_size, group in times.groupby("batch_size"):
-        ours = group[OURS]
-        row = {"batch size": batch_size, "raybs, us": spread(ours * 1e6, 0)}
-        row |= {f"{name}, us": f"{group[name].median() * 1e6:.0f}" for name in others}
-        row |= {f"{name} / raybs": spread(group[name] / ours) for name in others}
-        row["of matmul peak, %"] = spread(100 * speed.loc[batch_size], 0)
-        layer = batch_size / 1024 * group[MATMUL] / group[LAYER]
-        row["one layer's matmul, % of peak"] = spread(100 * layer, 0)
-        steps.append(row)
-        half = {
-            "batch size": batch_size,
-            "float32 / bfloat16": spread(ours / group[BFLOAT16]),
-        }
-        precisions.append(half)
-        packed = {
-            f"{n} replicas": spread(ours / group[f"{n} replicas"]) for n in REPLICAS
-        }
-        packs.append({"batch size": batch_size, **packed})
-    peak = 2 * 1024**3 / times[MATMUL] / 1e9
-    num_bytes = {READ: 2**22, READ_NUMPY: 2**22, MEMORY: 2**28}
-    bandwidth, numpy, memory = (
-        spread(num / times[name] / 1e9, 0) for name, num in num_bytes.items()
-    )
+    groups = list(times.groupby("batch_size"))
+    precisions = [
+        {"batch size": size, "float32 / bfloat16": spread(g[OURS] / g[BFLOAT16])}
+        for size, g in groups
+    ]
+    names = [f"{num} replicas" for num in REPLICAS]
+    packs = [
+        {"batch size": size} | {name: spread(g[OURS] / g[name]) for name in names}
+        for size, g in groups
+    ]
     return "\n\n".join(
         [
             "One training step, one thread on one core: median (quartiles) of "
             f"{frame['round'].max()} paired rounds.\n"
-            f"{machine('torch', 'jax', 'torchvision')}.\n"
-            f"Limits in the same run: float32 matmul {spread(peak, 0)} GFLOP/s, "
-            f"reading weights of 4 MiB {bandwidth} GB/s\nby torch's matrix-vector "
-            f"product (MKL), {numpy} GB/s by NumPy's (OpenBLAS); reading "
-            f"memory {memory} GB/s.",
-            markdown(pd.DataFrame(steps)),
+            f"{machine('torch', 'jax', 'torchvision')}.\n{limits(times)}",
+            markdown(pd.DataFrame([step_row(size, g) for size, g in groups])),
             "Speed with bfloat16 matmuls, against float32:",
             markdown(pd.DataFrame(precisions)),
             "Speed per replica, packed side by side, against one alone:",
             markdown(pd.DataFrame(packs)),
         ]
+    )
+
+
+def step_row(batch_size: int, times: pd.DataFrame) -> dict[str, object]:
+    """Compare steps at one batch size: with other loops, and with the matmul peak."""
+    ours = times[OURS]
+    others = [name for name in (AUTOGRAD, LOADER, JAX) if name in times]
+    # Forward and weight gradients of every layer, backward of all but the first.
+    layers = [784 * 1024, 1024 * 1024, 1024 * 10]
+    flops = 2 * (3 * sum(layers) - layers[0])
+    speed = flops * batch_size / ours / (2 * 1024**3 / times[MATMUL])
+    layer = batch_size / 1024 * times[MATMUL] / times[LAYER]
+    return {
+        "batch size": batch_size,
+        "raybs, us": spread(ours * 1e6, 0),
+        **{f"{name}, us": f"{times[name].median() * 1e6:.0f}" for name in others},
+        **{f"{name} / raybs": spread(times[name] / ours) for name in others},
+        "of matmul peak, %": spread(100 * speed, 0),
+        "one layer's matmul, % of peak": spread(100 * layer, 0),
+    }
+
+
+def limits(times: pd.DataFrame) -> str:
+    """Return what this machine can do at most, measured in the same run."""
+    peak = 2 * 1024**3 / times[MATMUL] / 1e9
+    num_bytes = {READ: 2**22, READ_NUMPY: 2**22, MEMORY: 2**28}
+    bandwidth, numpy, memory = (
+        spread(num / times[name] / 1e9, 0) for name, num in num_bytes.items()
+    )
+    return (
+        f"Limits in the same run: float32 matmul {spread(peak, 0)} GFLOP/s, "
+        f"reading weights of 4 MiB {bandwidth} GB/s\nby torch's matrix-vector "
+        f"product (MKL), {numpy} GB/s by NumPy's (OpenBLAS); reading "
+        f"memory {memory} GB/s."
     )
 
 

@@ -5,7 +5,7 @@ Run: python -m benchmarks.verdicts         (10 minutes)
 
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import click
@@ -98,41 +98,39 @@ class Case(NamedTuple):
     seen: str = ""
 
 
-def cases() -> list[Case]:
-    """Return claims beside the truth, at the edge and away from it.
+def cases() -> Iterator[Case]:
+    """Yield claims beside the truth, at the edge and away from it.
 
     Differences are in deviations of a pair's difference, which is DEVIATION.
     """
-    found: list[Case] = []
     for effect in (0.0, 1.0, 2.0, 3.0, -1.0, -2.0, -3.0):
         text = f"A is above B; it is by {effect:g} deviations"
         means = [98 + effect * DEVIATION, 98.0]
         seen = {3.0: "supported", -3.0: "contradicted"}.get(effect, "")
-        found.append(Case(text, effect > 0, [claim(above(0, 1))], means, seen))
+        yield Case(text, effect > 0, [claim(above(0, 1))], means, seen)
     for effect in (0.0, 2.0, 5.0, 7.0, 10.0):
         text = f"A is within 5 deviations of B; it is off by {effect:g}"
         means = [98 + effect * DEVIATION, 98.0]
         within = claim(alike(0, 1, 5 * DEVIATION))
         seen = {0.0: "supported", 2.0: "supported", 10.0: "contradicted"}
-        found.append(Case(text, effect < 5, [within], means, seen.get(effect, "")))
+        yield Case(text, effect < 5, [within], means, seen.get(effect, ""))
     metric = "final_test_accuracy"
     for side, bounds in (("above", {"low": 99.8}), ("below", {"high": 99.8})):
         bound = claim(Contrast(metric=metric, of="c0", **bounds))
         text = f"A's accuracy is {side} 99.8 %; it is 99.8 %"
-        found.append(Case(text, False, [bound], [99.8]))
+        yield Case(text, False, [bound], [99.8])
     for side, bounds in (("above", {"low": 1.0}), ("below", {"high": 1.0})):
         bound = claim(Contrast(metric="final_test_loss", of="c0", **bounds))
         text = f"A's loss is {side} 1; it is 1, and varies by 30 %"
-        found.append(Case(text, False, [bound], [98.0]))
+        yield Case(text, False, [bound], [98.0])
     chain = claim(above(0, 1), above(1, 2))
-    found.append(Case("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0]))
+    yield Case("A > B > C, but B = C", False, [chain], [98.3, 98.0, 98.0])
     means = [98.6, 98.3, 98.0]
-    found.append(Case("A > B > C, by 3 each", True, [chain], means, "supported"))
+    yield Case("A > B > C, by 3 each", True, [chain], means, "supported")
     pairs = [claim(above(2 * i, 2 * i + 1)) for i in range(13)]
-    found.append(Case("13 claims A > B; all are equal", False, pairs, [98.0] * 26))
+    yield Case("13 claims A > B; all are equal", False, pairs, [98.0] * 26)
     means = [98.3, 98.0] * 13
-    found.append(Case("13 claims A > B; all by 3", True, pairs, means, "supported"))
-    return found
+    yield Case("13 claims A > B; all by 3", True, pairs, means, "supported")
 
 
 def rates(case: Case, num: int) -> dict[str, object]:
@@ -147,11 +145,11 @@ def rates(case: Case, num: int) -> dict[str, object]:
     counts: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     for _ in range(num):
-        asked = Claims(sections=(), claims=tuple(claims))
-        found = [v.verdict for v in judge(asked, trials(means, NUM_SEEDS, rng), {})]
-        counts.update(found)
-        wrong["supported"] += not holds and "supported" in found
-        wrong["contradicted"] += holds and "contradicted" in found
+        family = Claims(sections=(), claims=tuple(claims))
+        verdicts = [v.verdict for v in judge(family, trials(means, NUM_SEEDS, rng), {})]
+        counts.update(verdicts)
+        wrong["supported"] += not holds and "supported" in verdicts
+        wrong["contradicted"] += holds and "contradicted" in verdicts
     gc.unfreeze()
     shares = {
         word: counts[word] / (num * len(claims))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks import contenders, report, step
+from benchmarks.epochs import list_schedule, speed_of, trial_seconds
 from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
-from benchmarks.sweep import list_schedule, speed_of, trial_seconds
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import cells
 from raybs.gradients.references import References
@@ -23,15 +23,15 @@ def test_every_sweep_of_the_article_ends_within_5_percent_of_the_bound(
     num_workers, speed
 ):
     for names in [*([name] for name in TRAINING_SWEEPS), TRAINING_SWEEPS]:
-        found = [r for item in find(names) for r in item.requests]
-        plan = make_plan(found, {}, set(), speed)
+        requests = [r for item in find(names) for r in item.requests]
+        plan = make_plan(requests, {}, set(), speed)
         bound = plan.bound(num_workers)
         assert bound <= makespan(plan, num_workers) * (1 + 1e-9) <= 1.05 * bound
 
 
 def test_one_worker_takes_the_sum_of_all():
-    found = find(["recovery"])[0].requests
-    plan = make_plan(found, {}, set())
+    requests = find(["recovery"])[0].requests
+    plan = make_plan(requests, {}, set())
     assert makespan(plan, 1) == pytest.approx(plan.seconds)
 
 
@@ -87,8 +87,8 @@ def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
 
 
 def test_both_loops_take_the_same_draw(mnist):
-    found = cells(find_sweep("gradient_competition")[2], {"mnist": "f"})
-    cell = next(cell for cell in found if cell.batch_size == 256)
+    article = cells(find_sweep("gradient_competition")[2], {"mnist": "f"})
+    cell = next(cell for cell in article if cell.batch_size == 256)
     start = init_state([cell.config], 784, 10, "cpu")
     references = References(start=start, data=mnist.data, cell=cell)
     loops = (contenders.raybs_draws, contenders.autograd_draws)

@@ -30,7 +30,8 @@ from raybs.doctor import main as doctor
 from raybs.sweep import main
 
 TOP = Path(__file__).parents[2]
-PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *(TOP / "docs").glob("*.md")]
+ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = [*(TOP / name for name in ROOT_PAGES), *(TOP / "docs").glob("*.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -73,8 +74,8 @@ def test_every_option_in_the_readme_exists():
 
 
 def test_the_reference_draws_say_what_the_docs_say():
-    found = analysis.load_draws(str(TOP / "docs/reference"))
-    draws = complete(found)
+    stored = analysis.load_draws(str(TOP / "docs/reference"))
+    draws = complete(stored)
     assert len(draws) == 2 * 15 * 1000
     norms = draws.groupby(["regime", "batch_size"])[list(NORMS)].mean()
     weighted = norms["sample_weighted_norm"].unstack(0)
@@ -90,28 +91,28 @@ def test_the_reference_draws_say_what_the_docs_say():
     assert fits.loc[("early", "mean"), "exponent"] == pytest.approx(0.128, abs=5e-4)
     relative = fits.loc[("late", "relative deviation"), "exponent"]
     assert relative == pytest.approx(0.326, abs=5e-4)
-    tails = summarize_entries(found.histogram).set_index(["regime", "batch_size"])
+    tails = summarize_entries(stored.histogram).set_index(["regime", "batch_size"])
     assert tails.loc["early", "kurtosis"].is_monotonic_increasing
     assert tails.loc["early", "beyond_8"].is_monotonic_increasing
     assert tails.loc["late", "beyond_8"].idxmin() == 8
 
 
 def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
-    found = analysis.verdicts(str(TOP / "docs/reference"))
-    findings = [verdict for verdict in found if verdict.claim.kind == "finding"]
+    verdicts = analysis.verdicts(str(TOP / "docs/reference"))
+    findings = [verdict for verdict in verdicts if verdict.claim.kind == "finding"]
     assert to_markdown(findings_table(findings)) in PAGES[0].read_text()
     # What the project states as reproduced is what this run supports.
-    for verdict in found:
+    for verdict in verdicts:
         if verdict.claim.kind in ("finding", "statement"):
             assert verdict.claim.reproduced == (verdict.verdict == "supported")
 
 
 def test_every_verdict_has_its_place_on_a_terminal(capsys):
-    found = analysis.verdicts(str(TOP / "docs/reference"))
-    print_findings(found)
+    verdicts = analysis.verdicts(str(TOP / "docs/reference"))
+    print_findings(verdicts)
     *lines, _ = capsys.readouterr().out.strip().splitlines()
     for word in VERDICTS:
-        num = sum(verdict.verdict == word for verdict in found)
+        num = sum(verdict.verdict == word for verdict in verdicts)
         assert "".join(lines).count(word) == num
 
 
@@ -135,8 +136,8 @@ def test_tables_of_benchmarks_are_what_they_wrote():
 
 
 def test_the_grid_of_the_docs_is_what_the_reference_run_says():
-    found = only(analysis.load(str(TOP / "docs/reference")), "fashion")
-    [advice] = analysis.advise(found)
+    frames = only(analysis.load(str(TOP / "docs/reference")), "fashion")
+    [advice] = analysis.advise(frames)
     page = (TOP / "docs/grids.md").read_text()
     trials = advice.trials.assign(half=advice.trials["seed"] // 3)
     halves = trials.groupby(["setting", "batch_size", "learning_rate", "half"])
@@ -152,7 +153,7 @@ def test_the_grid_of_the_docs_is_what_the_reference_run_says():
     headline = analysis.words(advice)["Advice"][0]
     assert headline in " ".join((TOP / "README.md").read_text().split())
     for half in (0, 1):
-        mine = replace(found, trials=found.trials[found.trials["seed"] // 3 == half])
+        mine = replace(frames, trials=frames.trials[frames.trials["seed"] // 3 == half])
         [again] = analysis.advise(mine)
         best = again.points[again.points["best"]][["batch_size", "learning_rate"]]
         all_six = advice.points[advice.points["best"]][["batch_size", "learning_rate"]]
@@ -160,7 +161,7 @@ def test_the_grid_of_the_docs_is_what_the_reference_run_says():
         highest = "Batch size 16 at learning rate 0.03 (sgd) ends highest, with "
         assert highest in headline
         assert highest in analysis.words(again)["Advice"][0]
-        tied = [pick(found, MARGIN).tied for found in (advice, again)]
+        tied = [pick(each, MARGIN).tied for each in (advice, again)]
         sizes = [{(row["setting"], row["batch_size"]) for row in rows} for rows in tied]
         assert sizes[0] < sizes[1]
         assert len(sizes[1]) == {0: 6, 1: 4}[half]
