@@ -13,12 +13,12 @@ from analysis.advice.targets import (
     soonest_to_target,
     taken_by_trials,
 )
-from analysis.frames.trials import Frames
+from analysis.frames.trials import ENDED, Frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """What was found for one question; accuracies in per cent, seconds of training.
+    """The answer to one question; accuracies in per cent, seconds of training.
 
     `points`: one row per setting, batch size and learning rate: num_seeds,
     num_diverged, mean, lower, upper (test accuracy at the end, 95 %), reached (the
@@ -50,7 +50,7 @@ class Advice:
     front: pd.DataFrame
 
 
-def advise(found: Frames, *, target: float | None = None) -> list[Advice]:
+def advise(frames: Frames, *, target: float | None = None) -> list[Advice]:
     """Answer the questions of one sweep (`frames.only`) that compare batch sizes.
 
     Left out are those of which no trial has ended, without diverging, at its goal.
@@ -58,24 +58,24 @@ def advise(found: Frames, *, target: float | None = None) -> list[Advice]:
     below the best).
 
     Raises:
-        ValueError: `found` is of several sweeps, or `target` is no fraction.
+        ValueError: `frames` is of several sweeps, or `target` is no fraction.
     """
     if target is not None:
         target = check_target(target)
-    if found.trials["sweep"].nunique() > 1:
-        names = ", ".join(found.trials["sweep"].unique())
+    if frames.trials["sweep"].nunique() > 1:
+        names = ", ".join(frames.trials["sweep"].unique())
         raise ValueError(f"Advice is of one sweep, by analysis.only: {names}.")
-    answers = [_answer(title, part, target) for title, part in questions(found)]
+    answers = [_answer(title, part, target) for title, part in questions(frames)]
     return [advice for advice in answers if advice]
 
 
-def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
+def _answer(title: str, frames: Frames, target: float | None) -> Advice | None:
     """Answer a question; None while no trial has ended."""
-    trials = found.trials[found.trials["status"].isin(["complete", "diverged"])]
+    trials = frames.trials[frames.trials["status"].isin(ENDED)]
     if trials["final_test_accuracy"].isna().all():
         return None
     columns = ["step", "samples_seen", "training_seconds", "test_accuracy"]
-    history = found.history[["trial", "epoch", *columns]].merge(
+    history = frames.history[["trial", "epoch", *columns]].merge(
         trials[["trial", "seed", "status", "num_samples", *POINT]], on="trial"
     )
     history["test_accuracy"] *= 100
@@ -93,7 +93,7 @@ def _answer(title: str, found: Frames, target: float | None) -> Advice | None:
     )
     return Advice(
         title=title,
-        trials=found.trials,
+        trials=frames.trials,
         goal=goal,
         target=target,
         points=points,

@@ -1,7 +1,9 @@
 """How an advice says points, accuracies, efforts and differences."""
 
 from analysis.advice.compare import Advice
-from analysis.advice.pick import Difference, Row
+from analysis.advice.pick import Difference
+from analysis.advice.points import PointRow
+from analysis.metrics import ACCURACY, METRICS
 
 
 def listed(values: list[int]) -> str:
@@ -12,37 +14,34 @@ def listed(values: list[int]) -> str:
 
 def goal_of(advice: Advice) -> str:
     """Say what trials stopped at: "97 % test accuracy", "a test loss of 0.1"."""
-    said = [
-        f"{100 * value:g} % {name.replace('_', ' ')}"
-        if "accuracy" in name
-        else f"a {name.replace('_', ' ')} of {value:g}"
-        for name, value in advice.goal.items()
-    ]
+    said = []
+    for name, value in advice.goal.items():
+        metric = METRICS[name]
+        said.append(
+            f"{metric.factor * value:g} % {metric.words}"
+            if metric.is_accuracy
+            else f"a {metric.words} of {value:g}"
+        )
     return " or ".join(said)
 
 
-def capitalized(text: str) -> str:
-    """Begin with a capital letter."""
-    return text[:1].upper() + text[1:]
-
-
-def point_of(row: Row) -> str:
+def point_of(row: PointRow) -> str:
     """Name a point: its batch size, learning rate and setting."""
     said = f"batch size {row['batch_size']} at learning rate {row['learning_rate']:g}"
     return said + (f" ({row['setting']})" if row["setting"] else "")
 
 
-def accuracy_of(row: Row) -> str:
+def accuracy_of(row: PointRow) -> str:
     """Say where a point ends, with its interval."""
+    form = ACCURACY.format
+    said = f"{row['mean']:{form}} % {ACCURACY.words}"
     if row["num_seeds"] < 2:
-        return f"{row['mean']:.2f} % test accuracy (one seed)"
-    return (
-        f"{row['mean']:.2f} % test accuracy ({row['lower']:.2f} to {row['upper']:.2f}, "
-        f"{row['num_seeds']} seeds)"
-    )
+        return f"{said} (one seed)"
+    interval = f"{row['lower']:{form}} to {row['upper']:{form}}"
+    return f"{said} ({interval}, {row['num_seeds']} seeds)"
 
 
-def effort_of(row: Row) -> str:
+def effort_of(row: PointRow) -> str:
     """Say what training took a point, in seconds and steps."""
     return f"in {seconds_of(row['seconds'])} of training and {row['steps']:,.0f} steps"
 
@@ -54,6 +53,8 @@ def seconds_of(seconds: float) -> str:
 
 def difference_of(apart: Difference) -> str:
     """Write a difference in points, with its interval."""
+    form = f"+{ACCURACY.format}"
+    said = f"{apart.mean:{form}} points"
     if apart.num < 2:
-        return f"{apart.mean:+.2f} points"
-    return f"{apart.mean:+.2f} points ({apart.lower:+.2f} to {apart.upper:+.2f})"
+        return said
+    return f"{said} ({apart.lower:{form}} to {apart.upper:{form}})"

@@ -2,17 +2,16 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.advice.compare import Advice
-from analysis.advice.points import POINT
-from analysis.statistics.intervals import POINTS, REAL, half_width
-
-Row = dict[str, Any]
-"""A row of `Advice.points`."""
+from analysis.advice.points import POINT, PointRow, rows_of, sound_points
+from analysis.metrics import metric_of
+from analysis.statistics.intervals import half_width
+from raybs.config.status import Status
 
 
 class Difference(NamedTuple):
@@ -44,10 +43,10 @@ class Pick:
     that are close and, unless the top is alone, of the tied; `top` if none gets there.
     """
 
-    top: Row
-    tied: tuple[Row, ...]
-    close: tuple[Row, ...]
-    chosen: Row
+    top: PointRow
+    tied: tuple[PointRow, ...]
+    close: tuple[PointRow, ...]
+    chosen: PointRow
 
     @property
     def is_alone(self) -> bool:
@@ -60,23 +59,22 @@ def pick(advice: Advice, margin: float) -> Pick:
 
     Speed is always the seconds to the target, never those of a whole trial.
     """
-    points = advice.points
-    sound = points[(points["num_diverged"] == 0) & points["mean"].notna()]
+    sound = sound_points(advice.points)
     if advice.goal:  # all have ended at the goal: how soon is what differs
         rows = rows_of(sound[sound["reached"]])
-        top = min(rows, key=lambda row: float(row["seconds"]))
+        top = min(rows, key=lambda row: row["seconds"])
         return Pick(top=top, tied=_tied(advice, rows, top), close=(), chosen=top)
     rows = rows_of(sound)
-    top = max(rows, key=lambda row: float(row["mean"]))
+    top = max(rows, key=lambda row: row["mean"])
     close = tuple(row for row in rows if row["mean"] >= top["mean"] - margin)
     picked = Pick(top=top, tied=_tied(advice, rows, top), close=close, chosen=top)
     candidates = close if picked.is_alone else (*picked.tied, *close)
     there = [row for row in candidates if not math.isnan(row["target_seconds"])]
-    chosen = min(there, key=lambda row: float(row["target_seconds"]), default=top)
+    chosen = min(there, key=lambda row: row["target_seconds"], default=top)
     return replace(picked, chosen=chosen)
 
 
-def paired(trials: pd.DataFrame, one: Row, other: Row) -> Difference:
+def paired(trials: pd.DataFrame, one: PointRow, other: PointRow) -> Difference:
     """Return how much more accurate, in points, `one` is than `other`.
 
     The same seed's trials are a pair (Student's t, 95 %).
@@ -84,17 +82,17 @@ def paired(trials: pd.DataFrame, one: Row, other: Row) -> Difference:
     return _paired(trials, one, other, "final_test_accuracy")
 
 
-def rows_of(points: pd.DataFrame) -> list[Row]:
-    """Return `points` as rows."""
-    return [{str(k): v for k, v in row.items()} for row in points.to_dict("records")]
-
-
-def same(one: Row, other: Row) -> bool:
+def same(one: PointRow, other: PointRow) -> bool:
     """Tell whether both are one point."""
-    return all(one[name] == other[name] for name in POINT)
+    return _place(one) == _place(other)
 
 
-def _tied(advice: Advice, rows: list[Row], top: Row) -> tuple[Row, ...]:
+def _place(row: PointRow) -> tuple[str, int, float]:
+    """Return the values of POINT."""
+    return row["setting"], row["batch_size"], row["learning_rate"]
+
+
+def _tied(advice: Advice, rows: list[PointRow], top: PointRow) -> tuple[PointRow, ...]:
     column = "final_training_seconds" if advice.goal else "final_test_accuracy"
     return tuple(
         row
@@ -103,26 +101,30 @@ def _tied(advice: Advice, rows: list[Row], top: Row) -> tuple[Row, ...]:
     )
 
 
-def _paired(trials: pd.DataFrame, one: Row, other: Row, column: str) -> Difference:
+def _paired(
+    trials: pd.DataFrame, one: PointRow, other: PointRow, column: str
+) -> Difference:
     """Compare accuracies by their difference in points, seconds by their logarithms.
 
     Of a goal that was met before training some seconds are 0: then by their difference.
     """
+    metric = metric_of(column)
 
-    def ends(point: Row) -> "pd.Series[float]":
-        mask = np.logical_and.reduce([trials[n] == point[n] for n in POINT])
-        chosen = trials[mask & (trials["status"] == "complete")]
+    def ends(point: PointRow) -> "pd.Series[float]":
+        pairs = zip(POINT, _place(point), strict=True)
+        mask = np.logical_and.reduce([trials[name] == value for name, value in pairs])
+        chosen = trials[mask & (trials["status"] == Status.COMPLETE)]
         by_seed: pd.Series[float] = chosen.set_index("seed")[column]
-        return 100 * by_seed if column.endswith("accuracy") else by_seed
+        return metric.factor * by_seed
 
     pairs = pd.concat([ends(one), ends(other)], axis=1, join="inner").dropna()
-    if not column.endswith("accuracy") and (pairs > 0).all(axis=None):
+    if not metric.is_accuracy and (pairs > 0).all(axis=None):
         pairs = pairs.map(math.log)
     differences = pairs.iloc[:, 0] - pairs.iloc[:, 1]
     num, mean = len(differences), float(differences.mean())
     if num < 2:
         return Difference(mean, math.nan, math.nan, num, math.nan)
     deviation = float(differences.std())
-    scale = POINTS if column.endswith("accuracy") else REAL
+    scale = metric.scale_of_difference
     lower, upper = scale.interval(mean, float(half_width(deviation, num)))
     return Difference(mean, float(lower), float(upper), num, deviation)

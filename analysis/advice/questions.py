@@ -19,11 +19,11 @@ MAX_PHASES = 3
 """Of a schedule that is named whole."""
 
 
-def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
+def questions(frames: Frames) -> Iterator[tuple[str, Frames]]:
     """Yield what one sweep asks, with a title: of two batch sizes or more."""
-    trials = found.trials.assign(
-        batch_size=found.trials["start_batch_size"],
-        learning_rate=found.trials["peak_learning_rate"],
+    trials = frames.trials.assign(
+        batch_size=frames.trials["start_batch_size"],
+        learning_rate=frames.trials["peak_learning_rate"],
     )
     varied = [name for name in QUESTION if trials[name].nunique() > 1]
     for key, group in trials.groupby(QUESTION, sort=False):
@@ -37,8 +37,8 @@ def questions(found: Frames) -> Iterator[tuple[str, Frames]]:
         sizes = group.groupby("setting")["batch_size"].transform("nunique")
         group = group[sizes > 1]
         if len(group):
-            history = found.history[found.history["trial"].isin(group["trial"])]
-            yield title, replace(found, trials=group, history=history)
+            history = frames.history[frames.history["trial"].isin(group["trial"])]
+            yield title, replace(frames, trials=group, history=history)
 
 
 def _name(row: "pd.Series[Any]", names: list[str]) -> str:

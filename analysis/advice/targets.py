@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.advice.points import POINT
-from analysis.statistics.intervals import summarize
+from analysis.statistics.intervals import summarize_seeds
+from raybs.config.status import Status
 
 UNITS = {"epochs": "samples_seen", "steps": "step", "seconds": "training_seconds"}
 """What reaching a target takes, and the column that counts it."""
@@ -48,7 +49,7 @@ def soonest_to_target(frame: pd.DataFrame) -> pd.DataFrame:
     soonest = means.loc[means.groupby(["setting", "batch_size"])["steps"].idxmin()]
     frame = frame.merge(soonest[POINT], on=POINT)
     long = frame.melt([*POINT, "seed"], list(UNITS), "unit", "value")
-    summary = summarize(long)
+    summary = summarize_seeds(long)
     # What the smallest batch size takes; its epochs are everyone's, perfectly scaled.
     smallest = summary.groupby(["setting", "unit"])["batch_size"].transform("idxmin")
     base = summary.loc[smallest].set_index(summary.index)
@@ -67,21 +68,21 @@ def _crossing(trial: pd.DataFrame, target: float) -> dict[str, float]:
     start = max(end - 1, 0)
     rise = accuracy[end] - accuracy[start]
     part = (target - accuracy[start]) / rise if end > start and rise > 0 else 1.0
-    found = {}
+    taken = {}
     for unit, column in UNITS.items():
         values = trial[column].to_numpy(float)
-        found[unit] = float(values[start] + part * (values[end] - values[start]))
+        taken[unit] = float(values[start] + part * (values[end] - values[start]))
     whole = trial["num_samples"].iloc[0]
     if not whole or whole != whole:  # of an older raybs: its first epoch is whole
         first = trial[trial["epoch"] == 1]["samples_seen"]
         whole = first.iloc[0] if len(first) else math.nan
-    found["epochs"] /= whole
-    return found
+    taken["epochs"] /= whole
+    return taken
 
 
 def front_of(history: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """Return measured epochs, averaged over seeds, and which are Pareto-optimal."""
-    sound = history[history["status"] == "complete"]
+    sound = history[history["status"] == Status.COMPLETE]
     grouped = sound.groupby([*POINT, "epoch"])
     mean = grouped[["training_seconds", "test_accuracy"]].mean()
     mean["num_seeds"] = grouped["seed"].nunique()

@@ -6,7 +6,6 @@ from analysis.advice.compare import Advice
 from analysis.advice.limits import about_budget, limits_of
 from analysis.advice.phrases import (
     accuracy_of,
-    capitalized,
     difference_of,
     effort_of,
     goal_of,
@@ -14,7 +13,9 @@ from analysis.advice.phrases import (
     point_of,
     seconds_of,
 )
-from analysis.advice.pick import Pick, Row, paired, pick, rows_of, same
+from analysis.advice.pick import Pick, paired, pick, same
+from analysis.advice.points import PointRow, rows_of
+from analysis.text import capitalized
 
 MARGIN = 0.2
 """Percentage points of test accuracy that a reader does not care about."""
@@ -106,7 +107,7 @@ def _ties(picked: Pick) -> str:
     return f"{seeds} cannot tell it from {noun} {' and '.join(named)}"
 
 
-def _soon(advice: Advice, row: Row) -> str:
+def _soon(advice: Advice, row: PointRow) -> str:
     """Say when a point reaches the target, if it does."""
     seconds = row["target_seconds"]
     if math.isnan(seconds):
@@ -119,7 +120,7 @@ def _comparison(advice: Advice, picked: Pick) -> list[str]:
     trials, top, chosen = advice.trials, picked.top, picked.chosen
     if advice.goal:
         best = rows_of(advice.points[advice.points["best"]])
-        fewest = min(best, key=lambda row: float(row["steps"]))
+        fewest = min(best, key=lambda row: row["steps"])
         if same(fewest, chosen):
             return ["It takes the fewest steps, too."]
         return [f"{point_of(fewest)} takes the fewest steps: {effort_of(fewest)}."]
@@ -153,7 +154,7 @@ def _comparison(advice: Advice, picked: Pick) -> list[str]:
 
 def _scaling(advice: Advice) -> list[str]:
     """Say up to which batch size a larger one takes fewer steps in proportion."""
-    found = []
+    sentences = []
     steps = advice.to_target[advice.to_target["unit"] == "steps"]
     for setting, group in steps.groupby("setting"):
         sizes = group.sort_values("batch_size")
@@ -171,18 +172,18 @@ def _scaling(advice: Advice) -> list[str]:
             )
         else:
             said = f"steps shrink as batches grow up to {last}, then more slowly"
-        found.append(f"{goal} {said} (within {SCALING:g} times perfect scaling).")
+        sentences.append(f"{goal} {said} (within {SCALING:g} times perfect scaling).")
     tried = advice.points[["setting", "batch_size"]].drop_duplicates()
     there = steps[["setting", "batch_size"]].drop_duplicates()
     pairs = tried.merge(there, how="left", indicator=True)
+    lost = pairs[pairs["_merge"] == "left_only"]
     missed = [
-        f"batch size {row['batch_size']}"
-        + (f" ({row['setting']})" if row["setting"] else "")
-        for row in rows_of(pairs[pairs["_merge"] == "left_only"])
+        f"batch size {size}" + (f" ({setting})" if setting else "")
+        for size, setting in zip(lost["batch_size"], lost["setting"], strict=True)
     ]
     if missed:
-        found.append(
+        sentences.append(
             f"With no rate did all seeds of {', '.join(missed)} reach "
             f"{advice.target:g} %."
         )
-    return found
+    return sentences

@@ -7,12 +7,14 @@ from analysis.charts.theme import (
     CROSS,
     HEIGHT,
     WIDTH,
+    Layered,
     explorable,
     fading,
     label_scales,
     with_field,
 )
-from analysis.frames.series import METRICS
+from analysis.frames.series import PANELS
+from analysis.metrics import METRICS
 from analysis.statistics.intervals import CONFIDENCE
 
 MAX_POINTS = 4000
@@ -29,7 +31,7 @@ def training_curves(
 ) -> alt.VConcatChart:
     """Train and test, accuracy and loss against epoch: mean lines, bands, faint seeds.
 
-    `values` are `frames.curves`, `summary` their `intervals.summarize`, `diverged` are
+    `values` are `frames.curves`, `summary` their `summarize_seeds`, `diverged` are
     `frames.divergences`: a cross at the bottom of each panel. `batch_sizes` gives the
     labels in the legend's order; `last_epochs` is what the epochs count from. Source:
     article, "Effect of batch size" and the two sections after it.
@@ -37,7 +39,7 @@ def training_curves(
     x_title = f"epoch, of the last {last_epochs}" if last_epochs else "epoch"
     panels = [
         _panel(values, summary, diverged, batch_sizes, epoch_axis(x_title), metric)
-        for metric in METRICS
+        for metric in PANELS
     ]
     panels = explorable(panels, "label")
     said = subtitle(values[values["metric"] == "test_accuracy"], summary)
@@ -122,7 +124,7 @@ def _panel(
     batch_sizes: dict[str, int],
     x: alt.X,
     metric: str,
-) -> alt.LayerChart | alt.FacetChart:
+) -> Layered:
     values = values[values["metric"] == metric]
     summary = summary[summary["metric"] == metric]
     y = _y_axis(values["value"], metric)
@@ -140,8 +142,8 @@ def _panel(
 
 def _y_axis(values: "pd.Series[float]", metric: str) -> alt.Y:
     """Return a linear axis for accuracies, and a logarithmic one for losses."""
-    title = METRICS[metric]
-    if "accuracy" in metric or values.empty:
+    title = METRICS[metric].title
+    if METRICS[metric].is_accuracy or values.empty:
         return alt.Y("value:Q", title=title).scale(zero=False)
     # Domain and ticks by hand: an interval may reach far below the values, and Vega
     # drops the labels of round numbers first.
@@ -180,11 +182,11 @@ def distance_from_init(
 ) -> alt.HConcatChart:
     """Distance of all weights from init (L2) against epoch, a panel a scale.
 
-    `values` are `frames.distances`, `summary` their `intervals.summarize`. Source:
+    `values` are `frames.distances`, `summary` their `summarize_seeds`. Source:
     article, "Getting Far Enough" (SGD) and "ADAM vs SGD" (Adam).
     """
     names = legend_names(batch_sizes, diverged)
-    y = alt.Y("value:Q", title="weight distance from init (L2)")
+    y = alt.Y("value:Q", title=METRICS["weight_distance"].title)
     panels = [
         alt.layer(
             *lines(

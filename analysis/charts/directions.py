@@ -5,27 +5,23 @@ import pandas as pd
 
 from analysis.charts.panels import axes, means, side_by_side
 from analysis.charts.theme import HEIGHT, WIDTH, explorable, fading
-from analysis.frames.draws import NORMS
+from analysis.metrics import METRICS
 
 PART_COLORS = {"samples": "#1f77b4", "order": "#a89000", "interaction": "#ec6b00"}
 
-DIRECTIONS = {
-    "cosine_to_sample_gradient": "cosine to the draw's own gradient at the start",
-    "cosine_to_full_gradient": "cosine to the full training gradient at the start",
-    "straightness": "straightness |sum g| / sum |g|",
-}
-"""Columns about direction, and what a chart calls them."""
+DIRECTIONS = ("cosine_to_sample_gradient", "cosine_to_full_gradient", "straightness")
+"""Columns of draws about direction."""
 
 
 def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """The three ways of adding up, side by side: mean and deviation, log axes.
 
-    `summaries` are `moments.summarize` by column.
+    `summaries` are `summarize_draws` by column.
     """
     panels = []
     for column, summary in summaries.items():
         _, y = axes("log", "norm")
-        name = alt.TitleParams(NORMS[column].split(","), fontSize=11)
+        name = alt.TitleParams(METRICS[column].title.split(","), fontSize=11)
         panels.append(means(summary, y, "below_log").properties(title=name))
     said = "g is the gradient of a step's mean loss, n its number of samples"
     return side_by_side(panels, title, [said])
@@ -34,12 +30,12 @@ def three_norms(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatCh
 def directions(summaries: dict[str, pd.DataFrame], title: str) -> alt.HConcatChart:
     """Cosines of the summed gradient and straightness, against batch size.
 
-    `summaries` are `moments.summarize` by column. Answers the article's open
+    `summaries` are `summarize_draws` by column. Answers the article's open
     question on direction; straightness measures the competition hypothesis.
     """
     panels = [
-        means(summaries[column], alt.Y("value:Q").title(name), "below")
-        for column, name in DIRECTIONS.items()
+        means(summaries[name], alt.Y("value:Q").title(METRICS[name].title), "below")
+        for name in DIRECTIONS
     ]
     said = "Direction of the plain sum of the steps' gradients: mean and deviation"
     return side_by_side(panels, title, [said])
@@ -74,6 +70,6 @@ def variance_split(split: pd.DataFrame, column: str, title: str) -> alt.HConcatC
         )
         panels.append(bars.properties(width=WIDTH, height=HEIGHT, title=str(regime)))
     sets, orders = split["num_sets"].max(), split["num_orders"].max()
-    said = f"Norm: {NORMS[column]}; {sets} sample sets x {orders} orders"
+    said = f"Norm: {METRICS[column].title}; {sets} sample sets x {orders} orders"
     panels = explorable(panels, "part", ["y"])  # batch sizes are names here
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))

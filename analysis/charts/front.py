@@ -10,64 +10,45 @@ from analysis.charts.theme import (
     HEIGHT,
     NEUTRAL,
     WIDTH,
+    Layered,
     color_of,
     explorable,
     fading,
 )
+from analysis.metrics import ACCURACY, METRICS
 
 NARROWEST = 480
 """Pixels: a front that is drawn narrower, as on a phone, has no names."""
+
+FRONT_HEIGHT = HEIGHT + 60
+
+MAX_OTHERS = 2000
+"""Of points that are not on the front: more take long to draw."""
 
 NAME_HEIGHT, CHARACTER, GAP = 12, 6.5, 6
 """Pixels of a name at font size 10, in a wide font, and between it and its point."""
 
 
-def pareto_front(
-    front: pd.DataFrame, settings: list[str], title: str
-) -> alt.LayerChart | alt.FacetChart:
+def pareto_front(front: pd.DataFrame, settings: list[str], title: str) -> Layered:
     """Test accuracy against seconds of training: the front, and all other epochs.
 
     `front` is `Advice.front`: measured epochs, averaged over seeds. On the front
     nothing else is more accurate in so little time.
     """
-    shown = front[front["setting"].isin(settings) | front["on_front"]].copy()
-    shown["name"] = (
-        shown["batch_size"].astype(str)
-        + " @ "
-        + shown["learning_rate"].map("{:g}".format)
-        + shown["setting"].map(lambda setting: f", {setting}" if setting else "")
-    )
+    shown = _named(front[front["setting"].isin(settings) | front["on_front"]])
     best = shown[shown["on_front"]].reset_index(drop=True)
     drawn = shown[shown["accuracy"] >= best["accuracy"].min()]
-    others = drawn[~drawn["on_front"]][:2000]
-    sizes = sorted(shown["batch_size"].unique())
-    color = (
-        alt.Color("batch_size:O", title="batch size")
-        .scale(domain=sizes, range=[color_of(int(size)) for size in sizes])
-        .legend(symbolType="circle", symbolSize=60, symbolOpacity=1)
-    )
-    first = CHARACTER * len(best["name"][0]) + 2 * GAP
-    room = first if first < NARROWEST / 3 else 12
-    across = _span(drawn["seconds"].map(math.log), NARROWEST, room, 12)
-    height = HEIGHT + 60
-    up = _span(drawn["accuracy"], height, 12, NAME_HEIGHT + GAP + 4)
-    seconds = [math.exp(end) for end in across]
-    scale = alt.Scale(type="log", nice=False, domain=seconds)
-    x = alt.X("seconds:Q", title="seconds of training", scale=scale)
-    y = alt.Y("accuracy:Q").title("test accuracy (%)").scale(domain=up, nice=False)
-    tooltip = [
-        alt.Tooltip("name:N", title="config"),
-        alt.Tooltip("epoch:Q"),
-        alt.Tooltip("seconds:Q", format=".3g"),
-        alt.Tooltip("accuracy:Q", title="test accuracy (%)", format=".2f"),
-    ]
+    others = drawn[~drawn["on_front"]][:MAX_OTHERS]
+    across, up = _ends(drawn, len(best["name"][0]))
     spots = zip(
         NARROWEST * _part(best["seconds"].map(math.log), across),
-        height * _part(best["accuracy"], up),
+        FRONT_HEIGHT * _part(best["accuracy"], up),
         best["name"],
         strict=True,
     )
     named = best.iloc[places_for_names(list(spots))]
+    x, y = _axes(across, up)
+    color, tooltip = _color(shown), _tooltip()
     layers = [
         alt.Chart(others)
         .mark_point(filled=True, size=14)
@@ -84,12 +65,9 @@ def pareto_front(
         .encode(x, y, fading(), text="name:N"),
     ]
     said = "Line: the Pareto front; faint: all other measured epochs above its start"
+    heads = alt.TitleParams(title, subtitle=said)
     [panel] = explorable([alt.layer(*layers)], "batch_size")
-    return panel.properties(
-        width=1.7 * WIDTH,
-        height=height,
-        title=alt.TitleParams(title, subtitle=said),
-    )
+    return panel.properties(width=1.7 * WIDTH, height=FRONT_HEIGHT, title=heads)
 
 
 def places_for_names(spots: Sequence[tuple[float, float, str]]) -> list[int]:
@@ -115,6 +93,55 @@ def places_for_names(spots: Sequence[tuple[float, float, str]]) -> list[int]:
             taken[name] = number
             boxes.append((left, right, bottom))
     return sorted(taken.values())
+
+
+def _named(front: pd.DataFrame) -> pd.DataFrame:
+    """Add what a point is called: batch size, learning rate and setting."""
+    return front.assign(
+        name=front["batch_size"].astype(str)
+        + " @ "
+        + front["learning_rate"].map("{:g}".format)
+        + front["setting"].map(lambda setting: f", {setting}" if setting else "")
+    )
+
+
+def _ends(drawn: pd.DataFrame, length: int) -> tuple[list[float], list[float]]:
+    """Return the ends of both axes: of logarithms of seconds, and of accuracies.
+
+    To the left there is room for the first name, of so many characters, unless it is
+    long; above for a name's height.
+    """
+    first = CHARACTER * length + 2 * GAP
+    room = first if first < NARROWEST / 3 else 12
+    across = _span(drawn["seconds"].map(math.log), NARROWEST, room, 12)
+    return across, _span(drawn["accuracy"], FRONT_HEIGHT, 12, NAME_HEIGHT + GAP + 4)
+
+
+def _axes(across: list[float], up: list[float]) -> tuple[alt.X, alt.Y]:
+    seconds = [math.exp(end) for end in across]
+    scale = alt.Scale(type="log", nice=False, domain=seconds)
+    return (
+        alt.X("seconds:Q", title=METRICS["training_seconds"].title, scale=scale),
+        alt.Y("accuracy:Q").title(ACCURACY.title).scale(domain=up, nice=False),
+    )
+
+
+def _color(shown: pd.DataFrame) -> alt.Color:
+    sizes = sorted(shown["batch_size"].unique())
+    return (
+        alt.Color("batch_size:O", title="batch size")
+        .scale(domain=sizes, range=[color_of(int(size)) for size in sizes])
+        .legend(symbolType="circle", symbolSize=60, symbolOpacity=1)
+    )
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("name:N", title="config"),
+        alt.Tooltip("epoch:Q"),
+        alt.Tooltip("seconds:Q", format=".3g"),
+        alt.Tooltip("accuracy:Q", title=ACCURACY.title, format=ACCURACY.format),
+    ]
 
 
 def _span(

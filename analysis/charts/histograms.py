@@ -6,7 +6,8 @@ import pandas as pd
 
 from analysis.charts.panels import regime_color
 from analysis.charts.theme import WIDTH, explorable
-from analysis.frames.draws import GROUP, NORMS
+from analysis.frames.draws import GROUP
+from analysis.metrics import METRICS
 
 
 def distributions(
@@ -20,7 +21,7 @@ def distributions(
     largest = bins.groupby(GROUP)["share"].transform("max")
     heights = bins.assign(height=bins["share"] / largest)
     tooltip = alt.Tooltip("share:Q", title="share of draws", format=".3f")
-    said = f"Norm: {NORMS[column]}. Every row is scaled to its largest bin."
+    said = f"Norm: {METRICS[column].title}. Every row is scaled to its largest bin."
     return _rows(heights, x, tooltip, title, said)
 
 

@@ -1,8 +1,9 @@
 """Charts of advice: the grid, accuracy by batch size, the way to a target."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from analysis.advice.compare import Advice
@@ -12,10 +13,12 @@ from analysis.charts.theme import (
     CROSS,
     HEIGHT,
     WIDTH,
+    Layered,
     explorable,
     fading,
     with_field,
 )
+from analysis.metrics import ACCURACY
 
 KINDS = ("#1f77b4", "#8f8f8f", "#a89000", "#dd62b6")
 SETTINGS = ("#1f77b4", "#ec6b00", "#2ca02c", "#9467bd", "#9a5238", "#17a2b8")
@@ -46,44 +49,12 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
     diverged point a cross.
     """
     domain = _domain(points)
-    panels = []
-    for setting in settings:
-        shown = points[points["setting"] == setting].assign(
-            text=lambda frame: frame["mean"].map("{:.2f}".format)
+    panels = [
+        _heat_panel(
+            points[points["setting"] == setting], domain, _num_rates(points), setting
         )
-        x = alt.X("batch_size:O").title("batch size").axis(labelAngle=0)
-        y = alt.Y("learning_rate:O").title("learning rate").sort("descending")
-        whole = shown[shown["num_diverged"] == 0].dropna(subset=["mean"])
-        gone = shown[shown["num_diverged"] > 0]
-        scale = alt.Scale(scheme="viridis", domain=domain, clamp=True)
-        diverged = alt.Tooltip("num_diverged:Q", title="diverged")
-        tooltip = [*_tooltip("O"), diverged]
-        legend = alt.Legend(title="test accuracy (%)", type="gradient", format=".1f")
-        color = alt.Color("mean:Q").scale(scale).legend(legend)
-        base = alt.Chart(whole).encode(x, y, tooltip=tooltip)
-        light = f"datum.mean < {sum(domain) / 2} ? 'white' : 'black'"
-        layers: list[alt.Chart] = [base.mark_rect().encode(color)]
-        layers.append(
-            base.transform_filter("datum.best").mark_rect(
-                filled=False, stroke=BAD, strokeWidth=3
-            )
-        )
-        layers.append(
-            base.mark_text(fontSize=12, color=alt.ExprRef(light)).encode(text="text:N")
-        )
-        if len(gone):
-            crosses = alt.Chart(gone).encode(x, y, tooltip=tooltip)
-            layers.append(
-                crosses.mark_point(shape=CROSS, size=180, strokeWidth=2.5, color=BAD)
-            )
-        num_sizes, num_rates = shown["batch_size"].nunique(), _num_rates(points)
-        panels.append(
-            alt.layer(*layers).properties(
-                width=max(62 * num_sizes, 130),
-                height=max(44 * num_rates, 90),
-                title=alt.TitleParams(setting, fontSize=11),
-            )
-        )
+        for setting in settings
+    ]
     said = ["Mean over seeds at the end; framed: the best rate of a batch size"]
     if points["num_diverged"].any():
         said[0] += "; cross: a seed diverged"
@@ -91,6 +62,39 @@ def heat_map(points: pd.DataFrame, settings: list[str], title: str) -> alt.HConc
     if (colored["mean"] < domain[0]).any():
         said.append(f"Colors end at {domain[0]:.1f} %: lower points share the darkest")
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def _heat_panel(
+    points: pd.DataFrame, domain: list[float], num_rates: int, setting: str
+) -> Layered:
+    """Return the grid of one setting, in colors from end to end of `domain`."""
+    shown = points.assign(text=points["mean"].map(f"{{:{ACCURACY.format}}}".format))
+    whole = shown[shown["num_diverged"] == 0].dropna(subset=["mean"])
+    gone = shown[shown["num_diverged"] > 0]
+    x = alt.X("batch_size:O").title("batch size").axis(labelAngle=0)
+    y = alt.Y("learning_rate:O").title("learning rate").sort("descending")
+    tooltip = [*_tooltip("O"), alt.Tooltip("num_diverged:Q", title="diverged")]
+    legend = alt.Legend(title=ACCURACY.title, type="gradient", format=".1f")
+    scale = alt.Scale(scheme="viridis", domain=domain, clamp=True)
+    color = alt.Color("mean:Q").scale(scale).legend(legend)
+    light = f"datum.mean < {sum(domain) / 2} ? 'white' : 'black'"
+    base = alt.Chart(whole).encode(x, y, tooltip=tooltip)
+    framed = base.transform_filter("datum.best")
+    layers: list[alt.Chart] = [
+        base.mark_rect().encode(color),
+        framed.mark_rect(filled=False, stroke=BAD, strokeWidth=3),
+        base.mark_text(fontSize=12, color=alt.ExprRef(light)).encode(text="text:N"),
+    ]
+    if len(gone):
+        crosses = alt.Chart(gone).encode(x, y, tooltip=tooltip)
+        layers.append(
+            crosses.mark_point(shape=CROSS, size=180, strokeWidth=2.5, color=BAD)
+        )
+    return alt.layer(*layers).properties(
+        width=max(62 * shown["batch_size"].nunique(), 130),
+        height=max(44 * num_rates, 90),
+        title=alt.TitleParams(setting, fontSize=11),
+    )
 
 
 def accuracy_by_batch_size(
@@ -101,7 +105,7 @@ def accuracy_by_batch_size(
     `lines` are `Advice.lines`: means over seeds, with 95 % intervals.
     """
     shown = lines[lines["setting"].isin(settings)]
-    y = alt.Y("value:Q").title("test accuracy (%)").scale(zero=False)
+    y = alt.Y("value:Q").title(ACCURACY.title).scale(zero=False)
     color, dash = _kinds(list(dict.fromkeys(shown["kind"])))
     panels = []
     for setting in settings:
@@ -145,43 +149,54 @@ def to_target(
     )
     color = color.legend(symbolOpacity=1) if several else color.legend(None)
     opacity = fading if several else alt.OpacityValue
-    panels = []
-    for unit in dict.fromkeys(shown["unit"]):
-        part = shown[shown["unit"] == unit]
-        ends = part[["mean", "perfect"]]
-        domain = [0.8 * float(ends.min(axis=None)), 1.25 * float(ends.max(axis=None))]
-        scale = alt.Scale(type="log", domain=domain, nice=False)
-        y = alt.Y("value:Q", title=f"{unit} to {target:g} %", scale=scale)
-        tooltip = [
-            alt.Tooltip("setting:N"),
-            alt.Tooltip("batch_size:Q", title="batch size"),
-            alt.Tooltip("learning_rate:Q", title="learning rate"),
-            alt.Tooltip("mean:Q", title=unit, format=".4g"),
-            *(alt.Tooltip(f"{name}:Q", format=".4g") for name in ("lower", "upper")),
-            alt.Tooltip("perfect:Q", title="perfect scaling", format=".4g"),
-            alt.Tooltip("num_seeds:Q", title="seeds"),
-        ]
-        base = alt.Chart(part).encode(_batch_sizes(part), color, opacity(1.0))
-        perfect, mean = with_field(y, "perfect"), with_field(y, "mean")
-        points = base.mark_point(filled=True, size=45)
-        layers = [
-            base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(perfect),
-            base.mark_line(strokeWidth=2).encode(mean),
-            points.encode(mean, tooltip=tooltip),
-        ]
-        sure = part[part["lower"] > 0]  # there is no logarithm of less
-        if part["num_seeds"].max() > 1 and len(sure):
-            rule = alt.Chart(sure).mark_rule(strokeWidth=2, clip=True)
-            x = _batch_sizes(part)
-            rule = rule.encode(x, color, opacity(0.5), tooltip=tooltip)
-            layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
-        panels.append(alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT))
+    panels = [
+        _target_panel(shown[shown["unit"] == unit], target, color, opacity)
+        for unit in dict.fromkeys(shown["unit"])
+    ]
     said = (
         f"To {target:g} % test accuracy, at the rate that takes the fewest steps; "
         "dashed: perfect scaling; not reached by all seeds: no point"
     )
     panels = explorable(panels, "setting" if several else None)
     return alt.hconcat(*panels, title=alt.TitleParams(title, subtitle=said))
+
+
+def _target_panel(
+    part: pd.DataFrame,
+    target: float,
+    color: alt.Color,
+    opacity: Callable[[float], alt.OpacityValue],
+) -> Layered:
+    """Return what it takes in one unit, and what it would if it scaled perfectly."""
+    unit = str(part["unit"].iloc[0])
+    ends = part[["mean", "perfect"]].to_numpy(float)
+    domain = [0.8 * float(np.nanmin(ends)), 1.25 * float(np.nanmax(ends))]
+    scale = alt.Scale(type="log", domain=domain, nice=False)
+    x = _batch_sizes(part)
+    y = alt.Y("value:Q", title=f"{unit} to {target:g} %", scale=scale)
+    tooltip = [
+        alt.Tooltip("setting:N"),
+        alt.Tooltip("batch_size:Q", title="batch size"),
+        alt.Tooltip("learning_rate:Q", title="learning rate"),
+        alt.Tooltip("mean:Q", title=unit, format=".4g"),
+        *(alt.Tooltip(f"{name}:Q", format=".4g") for name in ("lower", "upper")),
+        alt.Tooltip("perfect:Q", title="perfect scaling", format=".4g"),
+        alt.Tooltip("num_seeds:Q", title="seeds"),
+    ]
+    base = alt.Chart(part).encode(x, color, opacity(1.0))
+    perfect, mean = with_field(y, "perfect"), with_field(y, "mean")
+    points = base.mark_point(filled=True, size=45)
+    layers = [
+        base.mark_line(strokeDash=[4, 4], strokeWidth=1.3).encode(perfect),
+        base.mark_line(strokeWidth=2).encode(mean),
+        points.encode(mean, tooltip=tooltip),
+    ]
+    sure = part[part["lower"] > 0]  # there is no logarithm of less
+    if part["num_seeds"].max() > 1 and len(sure):
+        rule = alt.Chart(sure).mark_rule(strokeWidth=2, clip=True)
+        rule = rule.encode(x, color, opacity(0.5), tooltip=tooltip)
+        layers.insert(0, rule.encode(with_field(y, "lower"), alt.Y2("upper")))
+    return alt.layer(*layers).properties(width=0.75 * WIDTH, height=HEIGHT)
 
 
 def _domain(points: pd.DataFrame) -> list[float]:
@@ -223,8 +238,8 @@ def _tooltip(kind: str) -> list[alt.Tooltip]:
     return [
         alt.Tooltip(f"batch_size:{kind}", title="batch size"),
         alt.Tooltip(f"learning_rate:{kind}", title="learning rate"),
-        alt.Tooltip("mean:Q", title="test accuracy (%)", format=".2f"),
-        alt.Tooltip("lower:Q", format=".2f"),
-        alt.Tooltip("upper:Q", format=".2f"),
+        alt.Tooltip("mean:Q", title=ACCURACY.title, format=ACCURACY.format),
+        alt.Tooltip("lower:Q", format=ACCURACY.format),
+        alt.Tooltip("upper:Q", format=ACCURACY.format),
         alt.Tooltip("num_seeds:Q", title="seeds"),
     ]

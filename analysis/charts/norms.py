@@ -17,8 +17,8 @@ from analysis.charts.panels import (
     side_by_side,
     tooltip_of,
 )
-from analysis.charts.theme import HEIGHT, WIDTH, explorable, fading, with_field
-from analysis.frames.draws import NORMS
+from analysis.charts.theme import HEIGHT, WIDTH, Layered, explorable, fading, with_field
+from analysis.metrics import METRICS
 
 LINES = {"fit": [1, 0], "square root": [5, 4]}
 
@@ -33,47 +33,17 @@ def norms_by_batch_size(
 ) -> alt.HConcatChart:
     """Mean and deviation of a norm against batch size, on linear and log axes.
 
-    `summary` is `moments.summarize` `with_bars`, `lines` are `fit_lines`, `diverged`
+    `summary` is `summarize_draws` `with_bars`, `lines` are `fit_lines`, `diverged`
     has the cells (regime, batch_size, diverged) in which draws diverged: a cross at the
     bottom. `weights` says whose gradient it is.
     Source: article, first figure of the section.
     """
-    panels, tooltip = [], tooltip_of("mean", "deviation")
-    for kind in ("linear", "log"):
-        x, y = axes(kind, f"norm {NORMS[column].split(',')[0]}")
-        base = alt.Chart(summary).encode(x, regime_color(summary))
-        layers: list[alt.Chart] = []
-        if len(lines):
-            dash = alt.StrokeDash("line:N").scale(
-                domain=list(LINES), range=list(LINES.values())
-            )
-            curves = alt.Chart(lines).mark_line(strokeWidth=1.2, clip=True)
-            layers.append(
-                curves.encode(
-                    x,
-                    with_field(y, "value"),
-                    regime_color(summary),
-                    dash.title("line"),
-                    fading(),
-                    tooltip=["regime:N", "text:N"],
-                )
-            )
-        layers += [
-            base.mark_rule(strokeWidth=2, clip=True).encode(
-                with_field(y, "below_log" if kind == "log" else "below"),
-                alt.Y2("above"),
-                fading(0.5),
-                tooltip=tooltip,
-            ),
-            base.mark_point(filled=True, size=40).encode(
-                with_field(y, "mean"), fading(), tooltip=tooltip
-            ),
-        ]
-        if len(diverged):
-            layers.append(crosses(diverged, x, summary))
-        panels.append(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40))
+    name = f"norm {METRICS[column].title.split(',')[0]}"
+    panels = [
+        _norms_panel(kind, name, summary, lines, diverged) for kind in ("linear", "log")
+    ]
     said = [
-        f"Norm: {NORMS[column]}; {weights}.",
+        f"Norm: {METRICS[column].title}; {weights}.",
         f"Points and bars: mean and deviation of {counts(summary)} draws.",
         *fit_texts(lines[lines["line"] == "fit"]),
     ]
@@ -82,13 +52,12 @@ def norms_by_batch_size(
     return side_by_side(panels, title, said)
 
 
-def normalized_norms(
-    summary: pd.DataFrame, column: str, title: str
-) -> alt.LayerChart | alt.FacetChart:
+def normalized_norms(summary: pd.DataFrame, column: str, title: str) -> Layered:
     """Mean and deviation, both scaled to the mean of the largest batch size.
 
-    `summary` is `moments.summarize`. Source: article, second figure of the section.
+    `summary` is `summarize_draws`. Source: article, second figure of the section.
     """
+    norm = METRICS[column].title
     x, _ = axes("log", "")
     y = alt.Y("value:Q").title("normalized norm").scale(zero=False)
     tooltip = tooltip_of("normalized_mean", "normalized_deviation")
@@ -105,7 +74,7 @@ def normalized_norms(
         title=alt.TitleParams(
             title,
             subtitle=[
-                f"Norm: {NORMS[column]}, times mean(largest batch size) / mean.",
+                f"Norm: {norm}, times mean(largest batch size) / mean.",
                 f"Bars: deviation of {counts(summary)} draws.",
             ],
         ),
@@ -117,43 +86,88 @@ def spread_by_batch_size(
 ) -> alt.HConcatChart:
     """Deviation, and deviation over mean, against batch size, with fitted powers.
 
-    `summary` is `moments.summarize`, `lines` are `fit_lines` of both. Answers the
+    `summary` is `summarize_draws`, `lines` are `fit_lines` of both. Answers the
     article's first open question ("Characterize the functional relationship ...").
     """
-    panels = []
-    for name in ("deviation", "relative_deviation"):
-        words = name.replace("_", " ")
-        x, y = axes("log", f"{words} of the norm")
-        lower, upper = f"{name}_lower", f"{name}_upper"
-        tooltip = tooltip_of(name, lower, upper)
-        base = alt.Chart(summary).encode(x, regime_color(summary), fading())
-        base = base.encode(tooltip=tooltip)
-        layers = [
-            base.mark_rule(strokeWidth=2, clip=True)
-            .transform_filter(f"datum.{lower} > 0")
-            .encode(with_field(y, lower), alt.Y2(upper)),
-            base.mark_point(filled=True, size=40).encode(with_field(y, name)),
-        ]
-        fitted = lines[lines["quantity"] == words]
-        if len(fitted):
-            line = (
-                alt.Chart(fitted)
-                .mark_line(strokeWidth=1.2)
-                .encode(
-                    x,
-                    with_field(y, "value"),
-                    regime_color(summary),
-                    fading(),
-                    tooltip=["regime:N", "text:N"],
-                )
-            )
-            layers.insert(0, line)
-        panels.append(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40))
+    panels = [
+        _spread_panel(name, summary, lines)
+        for name in ("deviation", "relative_deviation")
+    ]
     said = [
-        f"Norm: {NORMS[column]}. Bars: 95 % intervals. Lines: fitted powers.",
+        f"Norm: {METRICS[column].title}. Bars: 95 % intervals. Lines: fitted powers.",
         *fit_texts(lines[lines["quantity"] != "mean"]),
     ]
     return side_by_side(panels, title, said)
+
+
+def _norms_panel(
+    kind: str,
+    name: str,
+    summary: pd.DataFrame,
+    lines: pd.DataFrame,
+    diverged: pd.DataFrame,
+) -> Layered:
+    """Return means, deviations and fitted powers on linear or log axes."""
+    x, y = axes(kind, name)
+    tooltip = tooltip_of("mean", "deviation")
+    base = alt.Chart(summary).encode(x, regime_color(summary))
+    layers: list[alt.Chart] = []
+    if len(lines):
+        dash = alt.StrokeDash("line:N").scale(
+            domain=list(LINES), range=list(LINES.values())
+        )
+        mark = alt.Chart(lines).mark_line(strokeWidth=1.2, clip=True)
+        layers.append(_powers(mark, x, y, summary, dash.title("line")))
+    layers += [
+        base.mark_rule(strokeWidth=2, clip=True).encode(
+            with_field(y, "below_log" if kind == "log" else "below"),
+            alt.Y2("above"),
+            fading(0.5),
+            tooltip=tooltip,
+        ),
+        base.mark_point(filled=True, size=40).encode(
+            with_field(y, "mean"), fading(), tooltip=tooltip
+        ),
+    ]
+    if len(diverged):
+        layers.append(crosses(diverged, x, summary))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40)
+
+
+def _spread_panel(name: str, summary: pd.DataFrame, lines: pd.DataFrame) -> Layered:
+    """Return a deviation, with its interval and fitted powers, on log axes."""
+    words = name.replace("_", " ")
+    x, y = axes("log", f"{words} of the norm")
+    lower, upper = f"{name}_lower", f"{name}_upper"
+    base = alt.Chart(summary).encode(
+        x, regime_color(summary), fading(), tooltip=tooltip_of(name, lower, upper)
+    )
+    layers: list[alt.Chart] = [
+        base.mark_rule(strokeWidth=2, clip=True)
+        .transform_filter(f"datum.{lower} > 0")
+        .encode(with_field(y, lower), alt.Y2(upper)),
+        base.mark_point(filled=True, size=40).encode(with_field(y, name)),
+    ]
+    fitted = lines[lines["quantity"] == words]
+    if len(fitted):
+        mark = alt.Chart(fitted).mark_line(strokeWidth=1.2)
+        layers.insert(0, _powers(mark, x, y, summary))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 40)
+
+
+def _powers(
+    mark: alt.Chart, x: alt.X, y: alt.Y, summary: pd.DataFrame, *dash: alt.StrokeDash
+) -> alt.Chart:
+    """Draw `fit_lines` as lines whose tooltips are the fits in words."""
+    drawn: alt.Chart = mark.encode(
+        x,
+        with_field(y, "value"),
+        regime_color(summary),
+        *dash,
+        fading(),
+        tooltip=["regime:N", "text:N"],
+    )
+    return drawn
 
 
 def with_bars(summary: pd.DataFrame) -> pd.DataFrame:

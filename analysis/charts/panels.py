@@ -3,15 +3,21 @@
 import altair as alt
 import pandas as pd
 
-from analysis.charts.theme import CROSS, HEIGHT, WIDTH, explorable, fading, with_field
+from analysis.charts.theme import (
+    CROSS,
+    HEIGHT,
+    WIDTH,
+    Layered,
+    explorable,
+    fading,
+    with_field,
+)
 
 REGIME_COLORS = ("#1f77b4", "#2ca02c", "#ec6b00", "#9467bd", "#9a5238", "#dd62b6")
 """The article's early is blue, its late green."""
 
 
-def means(
-    summary: pd.DataFrame, y: alt.Y, below: str
-) -> alt.LayerChart | alt.FacetChart:
+def means(summary: pd.DataFrame, y: alt.Y, below: str) -> Layered:
     """Return a panel of means and deviations against batch size, joined by lines."""
     x, _ = axes("log", "")
     base = alt.Chart(summary).encode(x, regime_color(summary))
@@ -26,7 +32,7 @@ def means(
 
 
 def side_by_side(
-    panels: list[alt.LayerChart | alt.FacetChart], title: str, said: list[str]
+    panels: list[Layered], title: str, said: list[str]
 ) -> alt.HConcatChart:
     """Return panels that zoom and share a legend, under one title."""
     panels = explorable(panels, "regime")

@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar
 
 import altair as alt
 
+from analysis.text import within_script
+
 HUES = (
     "#9a5238",  # 1
     "#2ca02c",  # 2
@@ -64,7 +66,10 @@ DARK: dict[str, Any] = {
 }
 """What a dark page merges over the `config` of a chart, key by key."""
 
-Panel = TypeVar("Panel", alt.Chart, alt.LayerChart | alt.FacetChart)
+Layered = alt.LayerChart | alt.FacetChart
+"""What altair types layers with a size as."""
+
+Panel = TypeVar("Panel", alt.Chart, Layered)
 
 
 # Altair refuses what is over 5000 rows, such as 24 labels of 300 epochs.
@@ -232,7 +237,7 @@ class _InScript(json.JSONEncoder):
 
     def encode(self, o: object) -> str:
         """Return `o` as JSON without "<"."""
-        return super().encode(o).replace("<", "\\u003c")
+        return within_script(super().encode(o))
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.claims.schema import ContrastEntry, File, read_file
 
@@ -122,12 +122,12 @@ def load_claims(path: str | None = None) -> Claims:
 
 def printed_numbers() -> dict[str, dict[str, tuple[float, ...]]]:
     """Return the article's numbers by label and metric, accuracies in per cent."""
-    found: dict[str, dict[str, tuple[float, ...]]] = {}
+    numbers: dict[str, dict[str, tuple[float, ...]]] = {}
     for claim in article().claims:
         if claim.printed:
             contrast = claim.contrasts[0]
-            found.setdefault(contrast.of, {})[contrast.metric] = claim.printed
-    return found
+            numbers.setdefault(contrast.of, {})[contrast.metric] = claim.printed
+    return numbers
 
 
 def _claims(
@@ -174,20 +174,21 @@ def _claims(
 
 def _expanded(entry: ContrastEntry, metric: str) -> Iterator[Contrast]:
     """Yield one contrast, or those of neighbors in a list."""
-    shared: dict[str, Any] = {
-        "metric": entry.metric or metric,
-        "layer": entry.layer,
-        "regime": entry.regime,
-    }
+    contrast = functools.partial(
+        Contrast,
+        metric=entry.metric or metric,
+        layer=entry.layer,
+        regime=entry.regime,
+    )
     chain = [str(name) for name in entry.rising or entry.falling]
     for one, other in zip(chain, chain[1:], strict=False):
         if entry.rising:
-            yield Contrast(of=other, minus=one, low=0, **shared)
+            yield contrast(of=other, minus=one, low=0)
         else:
-            yield Contrast(of=other, minus=one, high=0, **shared)
+            yield contrast(of=other, minus=one, high=0)
     if not chain:
         low, high = entry.bounds
-        yield Contrast(
+        yield contrast(
             of=str(entry.of),
             minus=str(entry.minus),
             over=entry.over,
@@ -195,5 +196,4 @@ def _expanded(entry: ContrastEntry, metric: str) -> Iterator[Contrast]:
             power_of=entry.power_of,
             low=low,
             high=high,
-            **shared,
         )

@@ -12,42 +12,25 @@ import pandas as pd
 from analysis.claims.claim import Claim, Contrast
 from analysis.frames.draws import ARTICLES_NORM, GROUP, Array, Draws, load_draws
 from analysis.frames.sweeps import find_sweeps
-from analysis.frames.trials import Frames, load
+from analysis.frames.trials import ENDED, Frames, load
+from analysis.metrics import metric_of
+from analysis.scales import REAL, Scale
 from analysis.statistics.fits import power_values
-from analysis.statistics.intervals import (
-    COSINE,
-    PERCENTAGE,
-    POINTS,
-    POSITIVE,
-    REAL,
-    Scale,
-)
 from raybs.config.gradient_sweep import GradientSweep
+from raybs.config.status import Status
 from raybs.config.validation import any_of
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.store.store import Store
 
-PER_CENT = ("accuracy", "generalization_gap")
-"""Ends of metrics that frames have as fractions, and claims in per cent."""
-
-LENGTHS = ("distance", "norm", "loss", "seconds", "step", "growth", "halfway", "length")
-"""Ends of metrics that are never negative."""
-
 
 def scale_of(contrast: Contrast) -> Scale:
     """Return what the mean of a contrast lies between, whatever the runs say."""
-    metric = contrast.metric
+    metric = metric_of(contrast.metric)
     if contrast.power_of or contrast.minus_regime:
         return REAL
-    if metric.endswith("accuracy") and not contrast.over:
-        return POINTS if contrast.minus else PERCENTAGE
-    if metric.endswith("generalization_gap") and not contrast.over:
-        return REAL if contrast.minus else POINTS
     if contrast.minus:
-        return REAL
-    if "cosine" in metric and not contrast.over:
-        return COSINE
-    return POSITIVE if metric.endswith(("accuracy", *LENGTHS)) else REAL
+        return metric.scale_of_difference
+    return metric.scale_of_ratio if contrast.over else metric.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +68,7 @@ def gather(
 ) -> list[Evidence]:
     """Return the evidence on every contrast of `claim`.
 
-    Trials are found by their labels, whichever sweep asked for them: equal configs are
+    Trials are known by their labels, whichever sweep asked for them: equal configs are
     trained once. Those that stop at a goal are left out.
     """
     try:
@@ -94,12 +77,12 @@ def gather(
             # Of the article's configs, one is not another misspelt.
             known = list(trials["label"].unique()) if claim.kind == "own" else []
             return [_of_trials(c, trials, known) for c in claim.contrasts]
-        found = draws.get(claim.sweep)
-        if found is None:
+        drawn = draws.get(claim.sweep)
+        if drawn is None:
             raise LookupError(f"the sweep {claim.sweep!r} is not in these results")
     except LookupError as error:
         return [_none(error)] * len(claim.contrasts)
-    independent = found.draws[found.draws["independent"].astype(bool)]
+    independent = drawn.draws[drawn.draws["independent"].astype(bool)]
     cells = dict(iter(independent.groupby(GROUP)))
     return [_of_draws(contrast, cells) for contrast in claim.contrasts]
 
@@ -110,10 +93,10 @@ def _trials(claim: Claim, training: Frames | None) -> pd.DataFrame:
         raise LookupError("no trial is in these results")
     trials = training.trials[training.trials["until"] == ""]
     ours = trials["sweep"] == claim.sweep
-    found = pd.concat([trials[ours], trials[~ours]])
+    ordered = pd.concat([trials[ours], trials[~ours]])
     # Of a file labels have the name alone: another folder's is another config.
-    first = found.groupby("label")["dataset"].transform("first")
-    return found[found["dataset"] == first].drop_duplicates(["label", "seed"])
+    first = ordered.groupby("label")["dataset"].transform("first")
+    return ordered[ordered["dataset"] == first].drop_duplicates(["label", "seed"])
 
 
 def with_growth(training: Frames) -> Frames:
@@ -142,22 +125,22 @@ def with_growth(training: Frames) -> Frames:
 
 def _of_trials(contrast: Contrast, trials: pd.DataFrame, known: list[str]) -> Evidence:
     try:
-        found = [_by_seed(name, contrast, trials, known) for name in contrast.configs]
-        seeds = found[0].index
-        for other in found[1:]:
+        held = [_by_seed(name, contrast, trials, known) for name in contrast.configs]
+        seeds = held[0].index
+        for other in held[1:]:
             seeds = seeds.intersection(other.index)
         if seeds.empty:
             raise LookupError("no seed has trials of both that have ended")
     except LookupError as error:
         return _none(error)
-    pairs = [values.loc[seeds].to_numpy(float) for values in found]
+    pairs = [values.loc[seeds].to_numpy(float) for values in held]
     values = pairs[0]
     if contrast.minus:
         values = pairs[0] - pairs[1]
     elif contrast.over:
         values = pairs[0] / np.where(pairs[1] == 0, np.nan, pairs[1])
     gone = trials[trials["label"].isin(contrast.configs) & trials["seed"].isin(seeds)]
-    num_diverged = int((gone["status"] == "diverged").sum())
+    num_diverged = int((gone["status"] == Status.DIVERGED).sum())
     sound = np.isfinite(values)
     return Evidence(
         values=values[sound],
@@ -168,7 +151,7 @@ def _of_trials(contrast: Contrast, trials: pd.DataFrame, known: list[str]) -> Ev
 
 def _by_seed(
     label: str, contrast: Contrast, trials: pd.DataFrame, known: list[str]
-) -> Any:
+) -> "pd.Series[float]":
     """Return a metric of the trials of `label` that have ended, by seed.
 
     Raises:
@@ -179,7 +162,7 @@ def _by_seed(
     if asked.empty:
         hint = _hint(label, known)
         raise LookupError(f"no sweep in these results has the config {label!r}{hint}")
-    ended = asked[asked["status"].isin(["complete", "diverged"])]
+    ended = asked[asked["status"].isin(ENDED)]
     if ended.empty:
         raise LookupError(f"no trial of {label!r} has ended yet")
     metric = contrast.metric
@@ -190,10 +173,10 @@ def _by_seed(
     if contrast.layer is not None or values.map(np.ndim).any():
         values = values.map(lambda layers: _layer(layers, contrast))
     values = values.astype(float)
-    if metric.endswith("accuracy"):
+    if metric_of(metric).is_accuracy:
         # As wrong as can be: a config is not better for the seeds that it lost.
-        values = values.where(ended.set_index("seed")["status"] == "complete", 0)
-    return 100 * values if metric.endswith(PER_CENT) else values
+        values = values.where(ended.set_index("seed")["status"] == Status.COMPLETE, 0)
+    return metric_of(metric).factor * values
 
 
 def _is_number(values: "pd.Series[Any]") -> bool:
@@ -233,7 +216,9 @@ def _of_draws(contrast: Contrast, draws: Cells) -> Evidence:
     try:
         held = [_by_set(cell, contrast.metric, draws) for cell in cells]
         together = pd.concat(held, axis=1, join="inner").to_numpy(float)
-        num_diverged = sum(int((draws[c]["status"] == "diverged").sum()) for c in cells)
+        num_diverged = sum(
+            int((draws[c]["status"] == Status.DIVERGED).sum()) for c in cells
+        )
         if not (len(together) or num_diverged):
             raise LookupError("no sample set was drawn under both")
     except LookupError as error:
@@ -247,7 +232,7 @@ def _of_draws(contrast: Contrast, draws: Cells) -> Evidence:
     return Evidence(values=values, num_diverged=num_diverged, num_without=num_diverged)
 
 
-def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> Any:
+def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> "pd.Series[float]":
     """Return a metric of the complete draws of a cell, by sample set.
 
     relative_spread is how far the norm is from the cell's median, over that median:
@@ -264,7 +249,7 @@ def _by_set(cell: tuple[str, int], metric: str, draws: Cells) -> Any:
     if cell not in draws:
         raise LookupError(f"no draw at batch size {size}, regime {regime!r}, is stored")
     mine = draws[cell]
-    mine = mine[mine["status"] == "complete"]
+    mine = mine[mine["status"] == Status.COMPLETE]
     is_spread = metric == "relative_spread"
     column = ARTICLES_NORM if is_spread else metric
     values = mine.set_index("sample_set")[column].astype(float)

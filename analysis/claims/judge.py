@@ -29,7 +29,8 @@ from analysis.claims.sentences import sentence
 from analysis.frames.draws import Array, Draws
 from analysis.frames.sweeps import check_any, find_sweeps
 from analysis.frames.trials import Frames
-from analysis.statistics.intervals import Scale, half_width
+from analysis.scales import Scale
+from analysis.statistics.intervals import half_width
 from raybs.store.opening import Place, as_store
 from raybs.store.store import Store
 
@@ -55,7 +56,7 @@ def judge(
     `training` are the trials of all sweeps, `draws` the gradient sweeps by name.
     """
     known = with_growth(training) if training is not None else None
-    found = [
+    results = [
         [
             _test(contrast, evidence, claim)
             for contrast, evidence in zip(
@@ -67,9 +68,9 @@ def judge(
     judged: dict[int, Verdict] = {}
     for kind in dict.fromkeys(claim.kind for claim in claims.claims):
         places = [i for i, claim in enumerate(claims.claims) if claim.kind == kind]
-        family = [(claims.claims[i], found[i]) for i in places]
+        family = [(claims.claims[i], results[i]) for i in places]
         judged |= zip(places, _verdicts(family), strict=True)
-    return [judged[i] for i in range(len(found))]
+    return [judged[i] for i in range(len(results))]
 
 
 def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:
@@ -204,8 +205,8 @@ def _with_needed(result: Result, claim: Claim, level: float) -> Result:
 
     def is_enough(num: int) -> bool:
         size = distance / result.deviation
-        found = power.power(size, num, alpha, alternative="larger")
-        return bool(found >= POWER)
+        reached = power.power(size, num, alpha, alternative="larger")
+        return bool(reached >= POWER)
 
     # Bisection: the library's own search fails where two are enough.
     if not is_enough(most):

@@ -1,28 +1,13 @@
 """Verdicts on claims in plain English."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from analysis.claims.claim import Claim, Contrast
-from analysis.claims.evidence import PER_CENT
 from analysis.claims.results import MAX_NEEDED, Result, Verdict
 from analysis.commands import again
-
-QUANTITIES: Mapping[str, tuple[str, str]] = {
-    "final_test_accuracy": ("test accuracy", ".2f"),
-    "final_train_accuracy": ("train accuracy", ".2f"),
-    "final_weight_distance": ("weight distance W", ".3g"),
-    "final_bias_distance": ("bias distance B", ".3g"),
-    "final_weight_norm": ("weight norm", ".4g"),
-    "initial_weight_norm": ("weight norm before training", ".4g"),
-    "weight_norm_growth": ("weight norm, over that before training,", ".3f"),
-    "final_cosine_to_init": ("cosine to init", ".3f"),
-    "distance_over_halfway": ("weight distance, over that half-way,", ".3f"),
-    "sample_weighted_norm": ("norm |sum n g|", ".4g"),
-    "relative_spread": ("relative spread of the norm", ".3g"),
-    "largest_entry": ("largest entry", ".3g"),
-}
-"""What sentences call a metric, and how its numbers are written."""
+from analysis.metrics import PER_CENT, metric_of
+from analysis.text import capitalized
 
 
 def describe(contrast: Contrast) -> str:
@@ -46,7 +31,7 @@ def describe(contrast: Contrast) -> str:
 
 def quantity(contrast: Contrast) -> str:
     """Name a contrast's metric, and its layer."""
-    name = QUANTITIES.get(contrast.metric, (_plain(contrast.metric), ""))[0]
+    name = metric_of(contrast.metric).words
     return name + (f" of layer {contrast.layer}" if contrast.layer else "")
 
 
@@ -62,12 +47,10 @@ def bounds(contrast: Contrast) -> str:
 
 def measured(result: Result) -> str:
     """Write the mean of a contrast with its interval: "+0.71 points (0.6 to 0.8)"."""
-    contrast = result.contrast
-    form = QUANTITIES.get(contrast.metric, ("", ".4g"))[1]
-    if contrast.power_of or contrast.over:
-        form = ".3f"
+    contrast, metric = result.contrast, metric_of(result.contrast.metric)
+    form = ".3f" if contrast.power_of or contrast.over else metric.format
     unit = ""
-    if contrast.metric.endswith(PER_CENT) and not contrast.over:
+    if metric.unit == PER_CENT and not contrast.over:
         unit = " points" if contrast.minus else " %"
     sign = "+" if contrast.minus or contrast.minus_regime else ""
     text = f"{result.mean:{sign}{form}}{unit}"
@@ -159,8 +142,7 @@ def _partial(result: Result, claim: Claim) -> str:
 
 
 def _fact(result: Result) -> str:
-    what = describe(result.contrast)
-    return f"{what[:1].upper()}{what[1:]} is {measured(result)}"
+    return f"{capitalized(describe(result.contrast))} is {measured(result)}"
 
 
 def _others(results: Sequence[Result]) -> str:
@@ -189,7 +171,3 @@ def _units(claim: Claim, results: Sequence[Result]) -> str:
 
 def _have(num: int) -> str:
     return "has" if num == 1 else "have"
-
-
-def _plain(metric: str) -> str:
-    return metric.removeprefix("final_").replace("_", " ")

@@ -1,25 +1,23 @@
 """Tidy frames of stored draws, and their histograms; no altair here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
 
 from analysis.commands import again, no_sweep
 from raybs.config.gradient_sweep import Cell, GradientSweep, cells, is_independent
+from raybs.config.status import Status
 from raybs.store.draws import PER_DRAW, WORKERS, fold
 from raybs.store.histogram import edges
 from raybs.store.opening import Place, as_store
 from raybs.store.records import record_from_json
 from raybs.store.store import Store
 
-NORMS = {
-    "sample_weighted_norm": "|sum n g|, weighted by samples (the article's norm)",
-    "summed_gradient_norm": "|sum g|, plain sum of the steps' gradients",
-    "mean_gradient_norm": "|sum g| / steps, mean of the steps' gradients",
-}
-"""The three ways of adding up: column, and what a chart calls it."""
+NORMS = ("sample_weighted_norm", "summed_gradient_norm", "mean_gradient_norm")
+"""The three ways of adding up."""
 
 ARTICLES_NORM = "sample_weighted_norm"
 
@@ -28,6 +26,21 @@ GROUP = ["regime", "batch_size"]
 HISTOGRAM = ["regime", "batch_size", "num_draws", "lower", "upper", "count"]
 
 Array = np.ndarray[Any, Any]
+
+Chunk = Mapping[str, Any]
+"""A stored row of `CHUNK_SCHEMA`, folded: draws of one cell from one kind of worker."""
+
+
+class CellRow(TypedDict):
+    """The columns of `Draws.cells`, in their order."""
+
+    regime: str
+    batch_size: int
+    asked: int
+    stored: int
+    independent: int
+    diverged: int
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,33 +71,22 @@ def load_draws(results: Place | Store, name: str = "gradient_competition") -> Dr
     """
     store = as_store(results)
     title, sweep, failed, asked = _asked(store, name)
-    stored: dict[str, list[dict[str, Any]]] = {}
+    stored: dict[str, list[Chunk]] = {}
     for row in fold(store.read_chunks()).to_pylist():
         stored.setdefault(row["cell_key"], []).append(row)
-    frames, histograms, summary = [], [], []
-    for cell in asked:
-        rows = stored.get(cell.key, [])
-        frame = _draws(cell, rows, sweep)
-        frames.append(frame)
-        histograms.append(_histogram(cell, rows))
-        summary.append(
-            {
-                "regime": cell.regime,
-                "batch_size": cell.batch_size,
-                "asked": len(sweep.pairs),
-                "stored": len(frame),
-                "independent": int(frame["independent"].sum()),
-                "diverged": int((frame["status"] == "diverged").sum()),
-                "message": failed.get(cell.key, ""),
-            }
-        )
+    frames = [_draws(cell, stored.get(cell.key, []), sweep) for cell in asked]
+    histograms = [_histogram(cell, stored.get(cell.key, [])) for cell in asked]
+    counted = [
+        _counted(cell, frame, len(sweep.pairs), failed.get(cell.key, ""))
+        for cell, frame in zip(asked, frames, strict=True)
+    ]
     return Draws(
         name=name,
         title=title,
         sweep=sweep,
         draws=_joined_frames(frames),
         histogram=_joined_frames(histograms),
-        cells=pd.DataFrame(summary),
+        cells=pd.DataFrame(counted),
     )
 
 
@@ -106,7 +108,7 @@ def load_gradients(
     store = as_store(results)
     draws = load_draws(store, name).draws
     draws = draws[(draws["regime"] == regime) & (draws["batch_size"] == batch_size)]
-    draws = draws[draws["status"] == "complete"]
+    draws = draws[draws["status"] == Status.COMPLETE]
     pairs = list(zip(draws["sample_set"], draws["order"], strict=True))
     kept = {}
     for cell in _asked(store, name)[3]:
@@ -121,10 +123,15 @@ def load_gradients(
     return np.stack([kept[pair] for pair in pairs])
 
 
-def complete(found: Draws) -> pd.DataFrame:
+def complete(drawn: Draws) -> pd.DataFrame:
     """Return the independent draws that did not diverge."""
-    draws = found.draws
-    return draws[draws["independent"] & (draws["status"] == "complete")]
+    draws = drawn.draws
+    return draws[draws["independent"] & (draws["status"] == Status.COMPLETE)]
+
+
+def cell_rows(drawn: Draws) -> list[CellRow]:
+    """Return `Draws.cells` as rows."""
+    return cast("list[CellRow]", drawn.cells.to_dict("records"))
 
 
 def _joined_frames(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -146,17 +153,15 @@ def _asked(
     return entries["title"], sweep, entries["failed"], asked
 
 
-def _draws(
-    cell: Cell, rows: list[dict[str, Any]], sweep: GradientSweep
-) -> pd.DataFrame:
+def _draws(cell: Cell, rows: list[Chunk], sweep: GradientSweep) -> pd.DataFrame:
     """Return the draws of a cell that the sweep asks for, ordered by their pairs."""
-    found = [
+    parts = [
         pd.DataFrame({name: row[name] for name in PER_DRAW}).assign(
             **{name: row[name] for name in WORKERS}
         )
         for row in rows
     ]
-    frame = pd.concat(found) if found else pd.DataFrame(columns=[*PER_DRAW, *WORKERS])
+    frame = pd.concat(parts) if parts else pd.DataFrame(columns=[*PER_DRAW, *WORKERS])
     frame = frame.sort_values(PER_DRAW[:2], ignore_index=True)
     asked = pd.MultiIndex.from_tuples(sweep.pairs)
     frame = frame[pd.MultiIndex.from_frame(frame[PER_DRAW[:2]]).isin(asked)]
@@ -169,13 +174,25 @@ def _draws(
     return frame
 
 
-def _histogram(cell: Cell, rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _counted(cell: Cell, frame: pd.DataFrame, asked: int, message: str) -> CellRow:
+    return {
+        "regime": cell.regime,
+        "batch_size": cell.batch_size,
+        "asked": asked,
+        "stored": len(frame),
+        "independent": int(frame["independent"].sum()),
+        "diverged": int((frame["status"] == Status.DIVERGED).sum()),
+        "message": message,
+    }
+
+
+def _histogram(cell: Cell, rows: list[Chunk]) -> pd.DataFrame:
     none = np.array([], np.int64)
     bins = np.concatenate([none, *(np.array(row["bin"], np.int64) for row in rows)])
     counts = np.concatenate([none, *(np.array(row["count"], np.int64) for row in rows)])
     lower, upper = edges(bins)
     num_draws = sum(
-        status == "complete" and is_independent((number, order))
+        status == Status.COMPLETE and is_independent((number, order))
         for row in rows
         for number, order, status in zip(
             row["sample_set"], row["order"], row["status"], strict=True

@@ -3,18 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.intervals import PERCENTAGE, POSITIVE
+from analysis.metrics import METRICS
+from raybs.config.status import Status
 
-METRICS = {
-    "train_accuracy": "train accuracy (%)",
-    "test_accuracy": "test accuracy (%)",
-    "train_loss": "train loss (nats)",
-    "test_loss": "test loss (nats)",
-}
-"""The article's four panels: column, axis title."""
+PANELS = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+"""The article's four metrics."""
 
-SCALES = {name: PERCENTAGE if "accuracy" in name else POSITIVE for name in METRICS}
-"""What `curves` has of each metric: accuracies in per cent."""
+SCALES = {name: METRICS[name].scale for name in PANELS}
+"""What the means of `curves` lie between, by metric."""
 
 
 def curves(history: pd.DataFrame) -> pd.DataFrame:
@@ -24,11 +20,11 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
     `last_epochs` epochs count from the start of that window. The row before
     training is left out: its loss and accuracy would flatten the rest.
     """
-    shown = _windowed(history[history["status"] != "diverged"])
-    for metric in ("train_accuracy", "test_accuracy"):
-        shown[metric] *= 100
+    shown = _windowed(history[history["status"] != Status.DIVERGED])
+    for name in PANELS:
+        shown[name] *= METRICS[name].factor
     long = shown.melt(
-        ["label", "seed", "epoch"], list(METRICS), var_name="metric", value_name="value"
+        ["label", "seed", "epoch"], list(PANELS), var_name="metric", value_name="value"
     )
     return long[["label", "seed", "metric", "epoch", "value"]]
 
@@ -39,7 +35,7 @@ def distances(history: pd.DataFrame) -> pd.DataFrame:
     Columns: label, seed, panel, epoch, value. A panel is what shares axes:
     an optimizer, and epochs of the same order of magnitude.
     """
-    shown = history[history["status"] != "diverged"].copy()
+    shown = history[history["status"] != Status.DIVERGED].copy()
     shortest = shown["num_epochs"].min()
     long_ones = shown["num_epochs"] > 4 * shortest
     kind = np.where(long_ones, "long", "short")
@@ -52,7 +48,7 @@ def distances(history: pd.DataFrame) -> pd.DataFrame:
 
 def divergences(history: pd.DataFrame) -> pd.DataFrame:
     """Return where trials diverged, in epochs as in `curves`: label, seed, epoch."""
-    ends = _windowed(history[history["status"] == "diverged"])
+    ends = _windowed(history[history["status"] == Status.DIVERGED])
     return ends[["label", "seed", "epoch"]]
 
 

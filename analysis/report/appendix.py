@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.commands import cell_command, trial_command
-from analysis.frames.draws import Draws
+from analysis.frames.draws import CellRow, Draws, cell_rows
 from analysis.frames.trials import Frames, only
+from analysis.metrics import ACCURACY
 from raybs.config.gradient_sweep import GradientSweep, Sweep
+from raybs.config.status import Status
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import label
 from raybs.config.units import duration
@@ -102,6 +104,7 @@ def listings(
 
 def _of_trials(name: str, trials: pd.DataFrame, sweep: TrainSweep) -> Listing:
     configs = {(label(config), config.seed): config for config in sweep.configs}
+    factor, form = ACCURACY.factor, ACCURACY.table_format
     rows = []
     for trial in trials.to_dict("records"):
         config = configs.get((trial["label"], trial["seed"]))
@@ -111,14 +114,14 @@ def _of_trials(name: str, trials: pd.DataFrame, sweep: TrainSweep) -> Listing:
                 trial["label"],
                 str(trial["seed"]),
                 _status(trial),
-                f"{_number(trial['final_epoch'])} of {trial['num_epochs']}",
-                "-" if math.isnan(accuracy) else f"{100 * accuracy:.2f}",
+                f"{_or_dash(trial['final_epoch'])} of {trial['num_epochs']}",
+                "-" if math.isnan(accuracy) else f"{factor * accuracy:{form}}",
                 f"{trial['seconds']:,.0f}",
-                *(_number(trial[column]) for column in WORKER),
+                *(_or_dash(trial[column]) for column in WORKER),
                 trial_command(config, sweep) if config else "-",
             )
         )
-    head = ("config", "seed", "status", "epochs", "test accuracy (%)", "seconds")
+    head = ("config", "seed", "status", "epochs", ACCURACY.title, "seconds")
     return Listing(
         sweep=name,
         title=str(trials["title"].iloc[0]),
@@ -128,31 +131,31 @@ def _of_trials(name: str, trials: pd.DataFrame, sweep: TrainSweep) -> Listing:
     )
 
 
-def _of_cells(found: Draws, sweep: GradientSweep) -> Listing:
-    groups = dict(iter(found.draws.groupby(["regime", "batch_size"], sort=False)))
+def _of_cells(drawn: Draws, sweep: GradientSweep) -> Listing:
+    groups = dict(iter(drawn.draws.groupby(["regime", "batch_size"], sort=False)))
     rows = []
-    for cell in found.cells.to_dict("records"):
+    for cell in cell_rows(drawn):
         key = (cell["regime"], cell["batch_size"])
-        drawn = groups.get(key)
+        draws = groups.get(key)
         workers = [
-            "-" if drawn is None else ", ".join(map(_number, drawn[column].unique()))
+            "-" if draws is None else ", ".join(map(_or_dash, draws[column].unique()))
             for column in WORKER
         ]
         rows.append(
             (
-                str(key[0]),
+                key[0],
                 str(key[1]),
                 _cell_status(cell),
                 f"{cell['stored']} of {cell['asked']}",
                 str(cell["diverged"]),
                 *workers,
-                cell_command(str(key[0]), int(key[1]), sweep),
+                cell_command(*key, sweep),
             )
         )
     head = ("regime", "batch size", "status", "draws", "diverged")
     return Listing(
-        sweep=found.name,
-        title=found.title,
+        sweep=drawn.name,
+        title=drawn.title,
         what="cell",
         columns=(*head, *WORKER.values(), "again"),
         rows=tuple(rows),
@@ -160,25 +163,30 @@ def _of_cells(found: Draws, sweep: GradientSweep) -> Listing:
 
 
 def _status(trial: Mapping[Any, Any]) -> str:
-    said = str(trial["status"])
-    return f"{said}: {trial['message']}" if said == "failed" else said
+    if trial["status"] == Status.FAILED:
+        return _failed(trial["message"])
+    return str(trial["status"])
 
 
-def _cell_status(cell: Mapping[Any, Any]) -> str:
+def _cell_status(cell: CellRow) -> str:
     if cell["stored"] >= cell["asked"]:
-        return "complete"
-    return f"failed: {cell['message']}" if cell["message"] else "unfinished"
+        return Status.COMPLETE
+    return _failed(cell["message"]) if cell["message"] else Status.UNFINISHED
+
+
+def _failed(message: str) -> str:
+    return f"{Status.FAILED}: {message}"
 
 
 def _worker(kind: Mapping[Any, Any]) -> str:
-    threads = _number(kind["num_threads"])
+    threads = _or_dash(kind["num_threads"])
     return (
         f"{kind['device']}, {threads} thread{'' if threads == '1' else 's'} a worker, "
         f"torch {kind['torch_version']}"
     )
 
 
-def _number(value: Any) -> str:
+def _or_dash(value: Any) -> str:
     """Write a whole number, or a text; a dash where there is none."""
     if isinstance(value, str):
         return value

@@ -1,6 +1,6 @@
 """The report: the article beside our runs, as one HTML file that needs no network."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analysis.claims.claim import Claim, Claims, Section
@@ -11,7 +11,8 @@ from analysis.claims.sentences import command
 from analysis.commands import sweep_command
 from analysis.frames.draws import Draws
 from analysis.frames.sweeps import find_sweeps
-from analysis.frames.trials import Frames, only
+from analysis.frames.trials import Frames
+from analysis.frames.trials import only as only_sweep
 from analysis.report.appendix import Facts, Listing, facts, listings
 from analysis.report.blocks import Block, of_draws, of_trials
 from analysis.report.embed import Datasets
@@ -73,92 +74,99 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
     verdicts = judge(claims, training, draws)
     shown = [v for v in verdicts if not names or v.claim.sweep in names]
     judged = [Judged(key=_key(v.claim, i), verdict=v) for i, v in enumerate(shown)]
-    datasets: Datasets = {}
+    held = _Held(sweeps=sweeps, training=training, draws=draws, judged=judged)
     sections = [
-        _section(part, sweeps, training, draws, judged, datasets)
-        for part in claims.sections
-        if not names or part.sweep in names
+        _section(section, held)
+        for section in claims.sections
+        if not names or section.sweep in names
     ]
     placed = {section.sweep for section in claims.sections}
-    others = [
-        _other(name, sweep, training, draws, judged, datasets)
-        for name, sweep in sweeps.items()
-        if name not in placed
-    ]
+    others = [_other(name, held) for name in sweeps if name not in placed]
     known = {part.sweep for part in (*sections, *others)}
-    left = [j for j in judged if j.verdict.claim.sweep not in known]
     return Report(
         tally=tally(shown),
         findings=_of_kind(judged, "finding"),
         sections=tuple(sections),
         others=tuple(others),
-        unplaced=Part(
-            key="claims",
-            heading="Other claims",
-            sweep="",
-            judged=_sentences(left),
-            claimed=_numbers(left, "own"),
-        ),
+        unplaced=_unplaced([j for j in judged if j.verdict.claim.sweep not in known]),
         facts=facts(sweeps, training, draws),
         listings=tuple(listings(sweeps, training, draws)),
-        datasets=datasets,
+        datasets=held.datasets,
     )
 
 
-def _section(
-    section: Section,
-    sweeps: Mapping[str, Sweep],
-    training: Frames,
-    draws: Mapping[str, Draws],
-    judged: Sequence[Judged],
-    datasets: Datasets,
-) -> Part:
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """What the results hold, and the verdicts on it; `datasets` are what charts show.
+
+    The charts of each block add theirs.
+    """
+
+    sweeps: Mapping[str, Sweep]
+    training: Frames
+    draws: Mapping[str, Draws]
+    judged: Sequence[Judged]
+    datasets: Datasets = field(default_factory=dict)
+
+    def block(
+        self, name: str, *, only: Collection[str] = (), advised: bool = False
+    ) -> Block | None:
+        """Return a sweep as far as it is stored; None if it is not."""
+        if name not in self.sweeps:
+            return None
+        if isinstance(self.sweeps[name], GradientSweep):
+            return of_draws(self.draws[name], self.datasets, only=only)
+        frames = only_sweep(self.training, name)
+        return of_trials(frames, self.datasets, only=only, advised=advised)
+
+    def judged_of(self, name: str) -> list[Judged]:
+        """Return the verdicts on claims about one sweep."""
+        return [j for j in self.judged if j.verdict.claim.sweep == name]
+
+
+def _section(section: Section, held: _Held) -> Part:
     """Return a section of the article, whether its sweep was run or not."""
-    name, sweep = section.sweep, sweeps.get(section.sweep)
-    mine = [j for j in judged if j.verdict.claim.sweep == name]
-    block, line = None, _command(name, mine)
-    if isinstance(sweep, GradientSweep):
-        block = of_draws(draws[name], datasets, only=section.figures)
-    elif sweep is not None:
-        found = only(training, name)
-        block = of_trials(found, datasets, only=section.figures)
-    if sweep is not None:
-        line = sweep_command(name, sweep)
+    name = section.sweep
+    judged = held.judged_of(name)
+    if name in held.sweeps:
+        line = sweep_command(name, held.sweeps[name])
+    else:
+        line = _command(name, judged)
     return Part(
         key=f"section-{name}",
         heading=section.title,
         sweep=name,
         says=section.says,
         protocol=section.protocol,
-        block=block,
+        block=held.block(name, only=section.figures),
         command=line,
-        judged=_sentences(mine),
-        numbers=_numbers(mine, "number"),
-        claimed=_numbers(mine, "own"),
+        judged=_sentences(judged),
+        numbers=_numbers(judged, "number"),
+        claimed=_numbers(judged, "own"),
     )
 
 
-def _other(
-    name: str,
-    sweep: Sweep,
-    training: Frames,
-    draws: Mapping[str, Draws],
-    judged: Sequence[Judged],
-    datasets: Datasets,
-) -> Part:
+def _other(name: str, held: _Held) -> Part:
     """Return a sweep of the reader's own, with advice on it."""
-    mine = [j for j in judged if j.verdict.claim.sweep == name]
-    if isinstance(sweep, GradientSweep):
-        block = of_draws(draws[name], datasets)
-    else:
-        block = of_trials(only(training, name), datasets, advised=True)
+    judged = held.judged_of(name)
     return Part(
         key=f"sweep-{name}",
         heading=name,
         sweep=name,
-        block=block,
-        judged=_sentences(mine),
-        claimed=_numbers(mine, "own"),
+        block=held.block(name, advised=True),
+        judged=_sentences(judged),
+        claimed=_numbers(judged, "own"),
+    )
+
+
+def _unplaced(judged: Sequence[Judged]) -> Part:
+    """Return the claims about no sweep that the page shows."""
+    return Part(
+        key="claims",
+        heading="Other claims",
+        sweep="",
+        judged=_sentences(judged),
+        claimed=_numbers(judged, "own"),
     )
 
 

@@ -4,11 +4,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import altair as alt
 
 from analysis.charts.theme import PICKED
+from analysis.text import within_script
 
 DIGITS = 6
 """Significant, of data: more than any axis or tooltip shows."""
@@ -37,7 +38,23 @@ HEADINGS = {
 
 Spec = dict[str, Any]
 
-Datasets = dict[str, dict[str, Any]]
+
+class Coded(TypedDict):
+    """A column of texts: each different one once, and which of them every row has."""
+
+    of: list[Any]
+    at: list[int]
+
+
+class Columns(TypedDict):
+    """Rows of data as a page holds them: a list for each column, or coded texts."""
+
+    size: int
+    columns: dict[str, list[Any] | Coded]
+
+
+Datasets = dict[str, Columns]
+"""The data of charts, by the names that their specs use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,28 +108,28 @@ def embed(
     )
 
 
-def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
     """Return rows as columns: lists of numbers, or of positions among `of`.
 
     Texts repeat, and names of columns would, in every row: this is a fifth of the size.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    found: dict[str, Any] = {}
+    held: dict[str, list[Any] | Coded] = {}
     for name in names:
         values = [_rounded(row.get(name)) for row in rows]
         if any(isinstance(value, str) for value in values):
             distinct = {value: i for i, value in enumerate(dict.fromkeys(values))}
             at = [distinct[value] for value in values]
-            found[name] = {"of": list(distinct), "at": at}
+            held[name] = {"of": list(distinct), "at": at}
         else:
-            found[name] = values
-    return {"size": len(rows), "columns": found}
+            held[name] = values
+    return {"size": len(rows), "columns": held}
 
 
 def script_json(value: object) -> str:
     """Return JSON that no text in it ends the <script> around; null for no number."""
     text = json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    return within_script(text)
 
 
 def _finite(value: Any) -> Any:
@@ -159,11 +176,11 @@ def _picks(spec: Spec) -> Iterator[Any]:
         for field in param["select"].get("fields", [])
     }
     channels = [c for unit in _units(spec) for c in unit.get("encoding", {}).values()]
-    found: dict[Any, None] = {}
+    domain: dict[Any, None] = {}
     for channel in channels:
         if isinstance(channel, dict) and channel.get("field") in fields:
-            found |= dict.fromkeys((channel.get("scale") or {}).get("domain", []))
-    yield from found
+            domain |= dict.fromkeys((channel.get("scale") or {}).get("domain", []))
+    yield from domain
 
 
 def _axes(spec: Spec) -> list[str]:
@@ -174,9 +191,9 @@ def _axes(spec: Spec) -> list[str]:
         for unit in _units(panel):
             for axis in ("x", "y"):
                 channel = unit.get("encoding", {}).get(axis, {})
-                found = channel.get("title") or channel.get("field")
-                if found and (axis not in titles or channel.get("title")):
-                    titles.setdefault(axis, _joined(found))
+                title = channel.get("title") or channel.get("field")
+                if title and (axis not in titles or channel.get("title")):
+                    titles.setdefault(axis, _joined(title))
         if len(titles) == 2:
             said[f"{titles['y']} against {titles['x']}"] = None
     return ["; ".join(said)] if said else []

@@ -1,7 +1,7 @@
 """Tables: final numbers per config, ours beside the article's; what draws came to."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,18 @@ from analysis.frames.draws import (
     ARTICLES_NORM,
     GROUP,
     NORMS,
+    CellRow,
     Draws,
+    cell_rows,
     complete,
 )
+from analysis.metrics import Metric, metric_of
 from analysis.report import tables
 from analysis.statistics.fits import fit_powers, fit_squares
-from analysis.statistics.moments import THRESHOLDS, summarize, summarize_entries
+from analysis.statistics.moments import THRESHOLDS, summarize_draws, summarize_entries
 from analysis.statistics.variance import split_variance
+from raybs.config.status import Status
+from raybs.config.validation import count
 
 
 def findings_tables(
@@ -44,11 +49,11 @@ HEADS = {
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Count the verdicts on the article's findings; "" if there are none."""
-    found = [v.verdict for v in verdicts if v.claim.kind == "finding"]
-    if not found:
+    words = [v.verdict for v in verdicts if v.claim.kind == "finding"]
+    if not words:
         return ""
-    counts = [f"{found.count(word)} {word}" for word in VERDICTS if word in found]
-    what = f"the article's {len(found)} findings" if len(found) > 1 else "one finding"
+    counts = [f"{words.count(word)} {word}" for word in VERDICTS if word in words]
+    what = f"the article's {len(words)} findings" if len(words) > 1 else "one finding"
     return f"Of {what}: {', '.join(counts)}."
 
 
@@ -60,52 +65,54 @@ TAILS = "Entries of sum n g: how many a draw are beyond a threshold"
 
 SPLIT = "What the variance of the norm is due to"
 
-QUANTITIES = {
-    "final_test_accuracy": ("test accuracy (%)", ".2f"),
-    "final_weight_distance": ("W", ".2f"),
-    "final_bias_distance": ("B", ".3f"),
-    "final_weight_norm": ("norm of W", ".1f"),
-    "final_cosine_to_init": ("cosines", ".3f"),
-}
-"""Column of the trials, the article's name for it, how it is written."""
+FINAL = (
+    "final_test_accuracy",
+    "final_weight_distance",
+    "final_bias_distance",
+    "final_weight_norm",
+    "final_cosine_to_init",
+)
+"""Columns of the trials that the article prints."""
 
 
 def final_table(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per label: status, and QUANTITIES with the article's in brackets.
+    """Return one row per label: status, and FINAL with the article's in brackets.
 
     Text, ready to be shown: the mean, with the deviation over seeds where there are
     several. Only complete trials are averaged; the others are counted in `status`.
     """
     rows = []
     for label, group in trials.groupby("label", sort=False):
-        ended = group[group["status"] == "complete"]
+        ended = group[group["status"] == Status.COMPLETE]
         counts = group["status"].value_counts().items()
         statuses = [str(s) if len(group) == 1 else f"{n} {s}" for s, n in counts]
         row = {"config": str(label), "status": ", ".join(statuses)}
-        for column, (title, form) in QUANTITIES.items():
+        for column in FINAL:
+            metric = metric_of(column)
             theirs = _article(str(label), column)
-            ours = _ours(ended[column], column, form)
+            ours = _ours(ended[column], metric)
+            title = metric.column_title or metric.title
             row[title] = f"{ours} ({theirs})" if theirs else ours
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def draws_table(found: Draws) -> pd.DataFrame:
+def draws_table(drawn: Draws) -> pd.DataFrame:
     """Return one row per regime and batch size, as text: norms and direction.
 
     Of independent draws that did not diverge. The norm is the sample-weighted one;
     "spread" is its deviation over its mean.
     """
-    draws = complete(found)
-    norm = summarize(draws, ARTICLES_NORM).set_index(GROUP)
-    cosine = summarize(draws, "cosine_to_full_gradient").set_index(GROUP)
-    straight = summarize(draws, "straightness").set_index(GROUP)
+    draws = complete(drawn)
+    norms = _by_cell(draws, ARTICLES_NORM)
+    cosines = _by_cell(draws, "cosine_to_full_gradient")
+    straight = _by_cell(draws, "straightness")
     rows = []
-    for cell in found.cells.to_dict("records"):
+    for cell in cell_rows(drawn):
         key = (cell["regime"], cell["batch_size"])
         row = {"regime": key[0], "batch size": str(key[1]), "draws": _counts(cell)}
-        if key in norm.index:
-            of = norm.loc[key]
+        if key in norms:
+            of = norms[key]
             row |= {
                 "norm": f"{of['mean']:.5g} ± {of['deviation']:.3g}",
                 "spread (%)": f"{100 * of['relative_deviation']:.2f} "
@@ -113,21 +120,27 @@ def draws_table(found: Draws) -> pd.DataFrame:
                 f"{100 * of['relative_deviation_upper']:.2f})",
                 "skew": f"{of['skew']:.2f}",
                 "kurtosis": f"{of['kurtosis']:.2f}",
-                "cosine": f"{cosine.loc[key, 'mean']:.3f}",
-                "straightness": f"{straight.loc[key, 'mean']:.3g}",
+                "cosine": f"{cosines[key]['mean']:.3f}",
+                "straightness": f"{straight[key]['mean']:.3g}",
             }
         rows.append(row)
     return pd.DataFrame(rows).fillna("-")
 
 
-def tails_table(found: Draws) -> pd.DataFrame:
+def _by_cell(draws: pd.DataFrame, column: str) -> dict[tuple[str, int], dict[Any, Any]]:
+    """Return what draws came to by regime and batch size."""
+    rows = summarize_draws(draws, column).to_dict("records")
+    return {(row["regime"], row["batch_size"]): row for row in rows}
+
+
+def tails_table(drawn: Draws) -> pd.DataFrame:
     """Return one row per regime and batch size, as text: the entries of sum n_k g_k.
 
     How many of a draw's entries are beyond a threshold, by magnitude; their deviation,
     and their excess kurtosis, which scale does not change.
     """
     rows = []
-    for entry in summarize_entries(found.histogram).to_dict("records"):
+    for entry in summarize_entries(drawn.histogram).to_dict("records"):
         row = {"regime": str(entry["regime"]), "batch size": str(entry["batch_size"])}
         row |= {
             f"beyond {threshold:g}": f"{entry[f'beyond_{threshold:g}']:.3g}"
@@ -141,9 +154,9 @@ def tails_table(found: Draws) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fits_table(found: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
+def fits_table(drawn: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
     """Return fits of norms against batch size, as text: exponents with intervals."""
-    draws = complete(found)
+    draws = complete(drawn)
     rows = []
     for column in columns:
         for fit in fit_powers(draws, column).to_dict("records"):
@@ -171,9 +184,9 @@ def fits_table(found: Draws, columns: Iterable[str] = NORMS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["regime", "of", "quantity", "grows as", "R²"])
 
 
-def split_table(found: Draws) -> pd.DataFrame:
+def split_table(drawn: Draws) -> pd.DataFrame:
     """Return how the norm's variance splits, as text: shares with 95 % intervals."""
-    split = split_variance(found.draws, ARTICLES_NORM)
+    split = split_variance(drawn.draws, ARTICLES_NORM)
     rows = []
     for (regime, size), cell in split.groupby(GROUP, sort=False):
         row = {"regime": str(regime), "batch size": str(size)}
@@ -219,7 +232,7 @@ def numbers_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
         ]
         ran = [measured(result) for result in verdict.results if result.num]
         num = verdict.results[0].num
-        seeds = f"{num} seed{'' if num == 1 else 's'}"
+        seeds = count(num, "seed")
         rows.append(
             {
                 "config": first.of,
@@ -232,7 +245,7 @@ def numbers_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _counts(cell: Mapping[Any, Any]) -> str:
+def _counts(cell: CellRow) -> str:
     """Say how many draws a cell has, of how many, and what else there is."""
     text = str(cell["independent"])
     if cell["stored"] > cell["independent"]:
@@ -244,14 +257,15 @@ def _counts(cell: Mapping[Any, Any]) -> str:
     return text
 
 
-def _ours(values: "pd.Series[Any]", column: str, form: str) -> str:
+def _ours(values: "pd.Series[Any]", metric: Metric) -> str:
+    """Write means and deviations, or the means alone of a number per layer."""
     if values.empty:
         return "-"
-    if column == "final_cosine_to_init":
+    form = metric.table_format
+    if metric.is_per_layer:
         means = pd.DataFrame(values.dropna().tolist()).mean()
         return " ".join(f"{mean:{form}}".removeprefix("0") for mean in means)
-    if column == "final_test_accuracy":
-        values = values * 100
+    values = metric.factor * values
     text = f"{values.mean():{form}}"
     deviation = values.std()
     return text if math.isnan(deviation) else f"{text} ± {deviation:{form}}"

@@ -29,6 +29,11 @@ from raybs.store.store import Store
 MAX_PRINTED = 40
 """Of a table's lines on the terminal; the file has all."""
 
+Texts = dict[str, str]
+
+Charts = dict[str, alt.TopLevelMixin]
+"""Texts in Markdown, and charts, by the names of their files."""
+
 BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
 
 
@@ -43,36 +48,45 @@ def draw_sweeps(
     Raises:
         ValueError: The results hold no such sweep.
     """
-    from analysis.charts.figures import draw_figures
-    from analysis.charts.figures import figures as training_figures
-
     sweeps = find_sweeps(store, names)
     check_any(store, sweeps)
     training: Frames | None = None  # read once, and only for a sweep of trials
     has_charts = bool(set(kinds) - {"md"})
     rest = "in table.md" if "md" in kinds else "with --format md"
     for name, sweep in sweeps.items():
-        charts: dict[str, alt.TopLevelMixin] = {}
         if isinstance(sweep, GradientSweep):
             drawn = load_draws(store, name)
-            texts = {"table": _of_draws(drawn, rest)}
+            texts, charts = _draw_draws(drawn, rest, has_charts)
             is_empty = drawn.draws.empty
-            if has_charts:
-                charts |= draw_figures(drawn)
         else:
             training = training or load(store)
-            found = only(training, name)
-            texts = {"table": _of_training(found, rest)}
-            is_empty = found.history.empty
-            if has_charts:
-                charts |= training_figures(found)
-            advice, more = advise_on(found)
-            texts |= {"advice": advice} if advice else {}
-            charts |= more
+            frames = only(training, name)
+            texts, charts = _draw_training(frames, rest, has_charts)
+            is_empty = frames.history.empty
         if is_empty:
             click.echo(f"{name}: nothing measured yet, so there is no chart.")
         if kinds:
             write(figures_folder(store, figures, name), texts, charts, kinds)
+
+
+def _draw_training(frames: Frames, rest: str, has_charts: bool) -> tuple[Texts, Charts]:
+    """Print the table of a sweep of trials, and advice; return them, and its charts."""
+    from analysis.charts.figures import figures
+
+    texts = {"table": _of_training(frames, rest)}
+    charts = figures(frames) if has_charts else {}
+    advice, more = advise_on(frames)
+    if advice:
+        texts["advice"] = advice
+    return texts, charts | more
+
+
+def _draw_draws(drawn: Draws, rest: str, has_charts: bool) -> tuple[Texts, Charts]:
+    """Print the tables of a gradient sweep; return them, and its charts."""
+    from analysis.charts.figures import draw_figures
+
+    texts = {"table": _of_draws(drawn, rest)}
+    return texts, draw_figures(drawn) if has_charts else {}
 
 
 def print_findings(verdicts: Sequence[Verdict]) -> None:
@@ -84,8 +98,8 @@ def print_findings(verdicts: Sequence[Verdict]) -> None:
 
 
 def advise_on(
-    found: Frames, *, target: float | None = None, margin: float = MARGIN
-) -> tuple[str, dict[str, alt.TopLevelMixin]]:
+    frames: Frames, *, target: float | None = None, margin: float = MARGIN
+) -> tuple[str, Charts]:
     """Print advice, where trials have ended; return it as Markdown, and its charts.
 
     `target` is a fraction, `margin` in percentage points. No text where there is none.
@@ -93,9 +107,9 @@ def advise_on(
     from analysis.charts.landscape import landscape
 
     texts: list[str] = []
-    charts: dict[str, alt.TopLevelMixin] = {}
-    title = str(found.trials["title"].iloc[0])
-    for advice in advise(found, target=target):
+    charts: Charts = {}
+    title = str(frames.trials["title"].iloc[0])
+    for advice in advise(frames, target=target):
         about, said = advice.title, words(advice, margin)
         for head, sentences in said.items():
             click.echo(f"\n{head}{f' ({about})' if about else ''}:")
@@ -109,11 +123,11 @@ def advise_on(
     return "\n".join(texts), charts
 
 
-def _of_training(found: Frames, rest: str) -> str:
+def _of_training(frames: Frames, rest: str) -> str:
     """Print the final numbers of trials, and where the `rest` is; return all."""
-    table = tables.final_table(found.trials)
-    click.echo(f"\n{found.trials['sweep'].iloc[0]}: {found.trials['title'].iloc[0]}")
-    if not printed_numbers().keys().isdisjoint(found.trials["label"]):
+    table = tables.final_table(frames.trials)
+    click.echo(f"\n{frames.trials['sweep'].iloc[0]}: {frames.trials['title'].iloc[0]}")
+    if not printed_numbers().keys().isdisjoint(frames.trials["label"]):
         click.echo("Ours, and the article's in brackets:")
     for columns in narrow(table):
         print_table(table[columns][:MAX_PRINTED])
@@ -122,13 +136,13 @@ def _of_training(found: Frames, rest: str) -> str:
     return to_markdown(table)
 
 
-def _of_draws(found: Draws, rest: str) -> str:
+def _of_draws(drawn: Draws, rest: str) -> str:
     """Print what draws came to, and where the `rest` is; return it all as Markdown."""
-    click.echo(f"\n{found.name}: {found.title}")
-    split = tables.split_table(found)
+    click.echo(f"\n{drawn.name}: {drawn.title}")
+    split = tables.split_table(drawn)
     shown = {
-        NORM: tables.draws_table(found),
-        FITS: tables.fits_table(found, [ARTICLES_NORM]).drop(columns="of"),
+        NORM: tables.draws_table(drawn),
+        FITS: tables.fits_table(drawn, [ARTICLES_NORM]).drop(columns="of"),
         SPLIT: split,
     }
     for head, table in shown.items():
@@ -138,12 +152,12 @@ def _of_draws(found: Draws, rest: str) -> str:
                 print_table(table[columns][:MAX_PRINTED])
             if len(table) > MAX_PRINTED:
                 click.echo(f"... and {len(table) - MAX_PRINTED} more {rest}.")
-    if found.sweep.crossed and len(split) < len(found.cells):
+    if drawn.sweep.crossed and len(split) < len(drawn.cells):
         click.echo("A grid of crossed draws is split only where all are complete.")
-    for message in dict.fromkeys(m for m in found.cells["message"] if m):
+    for message in dict.fromkeys(m for m in drawn.cells["message"] if m):
         click.echo(f"Failed: {message}")
     click.echo(f"Tails of the entries, and fits of the other norms: {rest}.")
-    written = shown | {TAILS: tables.tails_table(found), FITS: tables.fits_table(found)}
+    written = shown | {TAILS: tables.tails_table(drawn), FITS: tables.fits_table(drawn)}
     return "".join(
         f"{head}:\n\n{to_markdown(table)}\n"
         for head, table in written.items()

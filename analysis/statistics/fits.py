@@ -28,12 +28,12 @@ def fit_powers(draws: pd.DataFrame, column: str) -> pd.DataFrame:
     for regime in _regimes(draws, column):
         x = np.log(regime.sizes)
         for name, quantity in quantities.items():
-            found = np.array(
+            values = np.array(
                 [float(quantity(v.mean(), v.std())) for v in regime.values]
             )
-            if (found <= 0).any():
+            if (values <= 0).any():
                 continue
-            slope, intercept = np.polyfit(x, np.log(found), 1)
+            slope, intercept = np.polyfit(x, np.log(values), 1)
             resampled = quantity(regime.means, regime.deviations)
             # Of few draws a resample may hold one alone, which has no deviation.
             positive = np.where(resampled > 0, resampled, np.nan)
@@ -46,7 +46,7 @@ def fit_powers(draws: pd.DataFrame, column: str) -> pd.DataFrame:
                     "lower": lower,
                     "upper": upper,
                     "factor": np.exp(intercept),
-                    "r2": _r2(np.log(found), intercept + slope * x),
+                    "r2": _r2(np.log(values), intercept + slope * x),
                 }
             )
     return pd.DataFrame(rows, columns=None if rows else FITS)
@@ -104,7 +104,7 @@ def _regimes(draws: pd.DataFrame, column: str) -> Iterator[_Regime]:
     for regime, cell in draws.groupby("regime", sort=False):
         sizes = np.unique(cell["batch_size"].to_numpy(int))
         if len(sizes) > 2:
-            found = [resampled[regime, size] for size in sizes]
+            moments = [resampled[regime, size] for size in sizes]
             yield _Regime(
                 name=str(regime),
                 sizes=sizes.astype(float),
@@ -112,8 +112,8 @@ def _regimes(draws: pd.DataFrame, column: str) -> Iterator[_Regime]:
                     cell.loc[cell["batch_size"] == size, column].to_numpy(float)
                     for size in sizes
                 ],
-                means=np.stack([means for means, _ in found], 1),
-                deviations=np.stack([deviations for _, deviations in found], 1),
+                means=np.stack([means for means, _ in moments], 1),
+                deviations=np.stack([deviations for _, deviations in moments], 1),
             )
 
 

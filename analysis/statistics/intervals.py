@@ -1,86 +1,16 @@
-"""Intervals of means, on scales that keep them where their quantity can be.
+"""Intervals of means over seeds, and of resampled values."""
 
-An interval is Student's t on a scale without ends, taken back: the logit for what lies
-between two bounds (accuracies, their differences, cosines), the logarithm for what is
-positive (losses, distances, norms, seconds). The deviation goes to that scale by its
-slope at the mean (the delta method), so the mean itself always lies inside, values at a
-bound are no trouble, and where the deviation is small nothing changes.
-"""
-
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.special import expit
 
 from analysis.frames.draws import Array
+from analysis.scales import POSITIVE, Scale
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a quantity lies between; a finite `high` has a finite `low`."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-    def to_line(self, value: Any) -> Any:
-        """Take a value, or an array, to the whole line: -inf and inf at the bounds."""
-        with np.errstate(all="ignore"):
-            if math.isfinite(self.high):
-                return np.log(np.subtract(value, self.low)) - np.log(
-                    np.subtract(self.high, value)
-                )
-            if math.isfinite(self.low):
-                return np.log(np.subtract(value, self.low))
-        return value
-
-    def from_line(self, value: Any) -> Any:
-        """Take a value, or an array, back from the whole line."""
-        if math.isfinite(self.high):
-            return self.low + (self.high - self.low) * expit(value)
-        if math.isfinite(self.low):
-            return self.low + np.exp(value)
-        return value
-
-    def slope(self, value: Any) -> Any:
-        """Return the derivative of `to_line`."""
-        with np.errstate(all="ignore"):
-            if math.isfinite(self.high):
-                inside = np.subtract(value, self.low) * np.subtract(self.high, value)
-                return np.divide(self.high - self.low, inside)
-            if math.isfinite(self.low):
-                return np.divide(1.0, np.subtract(value, self.low))
-        return np.ones_like(value, dtype=float)
-
-    def interval(self, mean: Any, half: Any) -> tuple[Any, Any]:
-        """Return both ends around `mean`, where the line's would be `half` away.
-
-        What has no width, or lies outside of the scale, keeps its own ends.
-        """
-        inside = (mean > self.low) & (mean < self.high) & (half > 0)
-        with np.errstate(all="ignore"):
-            center, reach = self.to_line(mean), half * self.slope(mean)
-            lower = np.where(inside, self.from_line(center - reach), mean - half)
-            upper = np.where(inside, self.from_line(center + reach), mean + half)
-        return lower[()], upper[()]
-
-
-REAL = Scale()
-
-POSITIVE = Scale(0)
-
-PERCENTAGE = Scale(0, 100)
-
-POINTS = Scale(-100, 100)
-
-COSINE = Scale(-1, 1)
-"""What has bounds: losses and lengths, accuracies, their differences, cosines."""
 
 
 def half_width(deviation: Any, num: Any) -> Any:
@@ -91,7 +21,7 @@ def half_width(deviation: Any, num: Any) -> Any:
     return stats.t.ppf(0.5 + CONFIDENCE / 2, num - 1) * deviation / num**0.5
 
 
-def summarize(
+def summarize_seeds(
     long: pd.DataFrame, scale: Scale | Mapping[str, Scale] = POSITIVE
 ) -> pd.DataFrame:
     """Return mean and interval of `value` over seeds, per everything else.
@@ -102,8 +32,8 @@ def summarize(
     """
     if isinstance(scale, Mapping):
         groups = long.groupby("metric", sort=False)
-        parts = [summarize(part, scale[str(metric)]) for metric, part in groups]
-        return pd.concat(parts, ignore_index=True) if parts else summarize(long)
+        parts = [summarize_seeds(part, scale[str(metric)]) for metric, part in groups]
+        return pd.concat(parts, ignore_index=True) if parts else summarize_seeds(long)
     by = [name for name in long.columns if name not in ("seed", "value")]
     grouped = long.groupby(by, sort=False)["value"].agg(["mean", "std", "count"])
     half = half_width(grouped["std"], grouped["count"]).fillna(0.0)

@@ -15,7 +15,7 @@ THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 NUM_RESAMPLES = 2000
 
 
-def summarize(draws: pd.DataFrame, column: str) -> pd.DataFrame:
+def summarize_draws(draws: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the moments of `column` per regime and batch size, with intervals.
 
     Columns: regime, batch_size, num_draws; mean, deviation, relative_deviation, each
@@ -104,9 +104,9 @@ def resample(
     All cells share the resampled sample sets, since they share the sets: differences
     and fits keep what cells have in common.
     """
-    found: dict[tuple[Any, ...], tuple[Array, Array]] = {}
+    resampled: dict[tuple[Any, ...], tuple[Array, Array]] = {}
     if draws.empty:
-        return found
+        return resampled
     sets, codes = np.unique(draws["sample_set"].to_numpy(), return_inverse=True)
     rng = np.random.default_rng(0)
     shares = [1 / len(sets)] * len(sets)
@@ -123,5 +123,5 @@ def resample(
         squares = picked @ centered**2 / total
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         regime, batch_size = cell
-        found[regime, batch_size] = (means + values.mean(), deviations)
-    return found
+        resampled[regime, batch_size] = (means + values.mean(), deviations)
+    return resampled

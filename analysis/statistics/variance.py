@@ -6,6 +6,7 @@ import pandas as pd
 from analysis.frames.draws import GROUP, Array
 from analysis.statistics.intervals import bootstrap_interval
 from analysis.statistics.moments import NUM_RESAMPLES
+from raybs.config.status import Status
 
 
 def split_variance(draws: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def split_variance(draws: pd.DataFrame, column: str) -> pd.DataFrame:
     num_sets, num_orders, part, variance, share, lower, upper.
     """
     rows = []
-    complete = draws[draws["status"] == "complete"]
+    complete = draws[draws["status"] == Status.COMPLETE]
     for (regime, batch_size), cell in complete.groupby(GROUP, sort=False):
         grid = cell.pivot(index="sample_set", columns="order", values=column)
         # The independent draws lie on the diagonal, most of them beyond the grid.
@@ -72,8 +73,12 @@ def _components(grid: Array) -> dict[str, tuple[float, float, float, float]]:
 
     def parts(squares: Array) -> Array:
         by_sets, by_orders, both = squares[..., 0], squares[..., 1], squares[..., 2]
-        found = [(by_sets - both) / num_orders, (by_orders - both) / num_sets, both]
-        return np.stack([np.maximum(part, 0) for part in found], -1)
+        components = [
+            (by_sets - both) / num_orders,
+            (by_orders - both) / num_sets,
+            both,
+        ]
+        return np.stack([np.maximum(part, 0) for part in components], -1)
 
     variance = parts(sums / degrees)
     rng = np.random.default_rng(0)

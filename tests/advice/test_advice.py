@@ -64,8 +64,8 @@ def write(store, sweep, *, name="grid", acc=accuracy, seconds=None, status=None)
 
 
 def ask(store, name="grid", **options):
-    [found] = analysis.advise(only(analysis.load(store), name), **options)
-    return found
+    [advice] = analysis.advise(only(analysis.load(store), name), **options)
+    return advice
 
 
 def bowl(store, **fields):
@@ -78,19 +78,19 @@ def two_sizes(**fields):
     return grid(batch_size=[16, 64], learning_rate=0.1, epochs=8, **fields)
 
 
-def said(found, margin=0.2):
-    return {head: " ".join(texts) for head, texts in words(found, margin).items()}
+def said(advice, margin=0.2):
+    return {head: " ".join(texts) for head, texts in words(advice, margin).items()}
 
 
 def test_the_known_best_is_found(store):
-    found = said(ask(bowl(store)))
-    assert "Train with batch size 64 at learning rate 0.03: 95.2" in found["Advice"]
-    assert "3 seeds) after 8 epochs" in found["Advice"]
-    assert "No other is more accurate" in found["Evidence"]
-    assert "800 steps at batch size 16" not in found["Limits"]  # 400 x 8
-    assert "3,200 steps at batch size 16, 56 at 1024" in found["Limits"]
-    assert "edge" not in found["Limits"]
-    assert "Not flat" not in found["Limits"]
+    sentences = said(ask(bowl(store)))
+    assert "Train with batch size 64 at learning rate 0.03: 95.2" in sentences["Advice"]
+    assert "3 seeds) after 8 epochs" in sentences["Advice"]
+    assert "No other is more accurate" in sentences["Evidence"]
+    assert "800 steps at batch size 16" not in sentences["Limits"]  # 400 x 8
+    assert "3,200 steps at batch size 16, 56 at 1024" in sentences["Limits"]
+    assert "edge" not in sentences["Limits"]
+    assert "Not flat" not in sentences["Limits"]
 
 
 def test_a_second_set_of_seeds_gives_the_same_advice(store):
@@ -110,15 +110,17 @@ def test_of_those_within_the_margin_the_soonest_is_taken(store):
     # 256 loses 4 * 0.4 points, and takes half the seconds of 64; 1024 loses 4 times as
     # much, and does not get there.
     advice = ask(bowl(store), target=0.93)
-    found = said(advice, margin=2.0)
-    assert "Train with batch size 256 at learning rate 0.03" in found["Advice"]
-    assert "within 2 points of the highest. Of all within, it gets" in found["Advice"]
-    assert "-1.57 points (-1.64 to -1.50) against it" in found["Evidence"]
+    sentences = said(advice, margin=2.0)
+    assert "Train with batch size 256 at learning rate 0.03" in sentences["Advice"]
+    assert (
+        "within 2 points of the highest. Of all within, it gets" in sentences["Advice"]
+    )
+    assert "-1.57 points (-1.64 to -1.50) against it" in sentences["Evidence"]
     seconds = advice.to_target[advice.to_target["unit"] == "seconds"]
     soonest = seconds.loc[seconds["mean"].idxmin()]
     assert soonest["batch_size"] == 256  # the chart says so, too
     spent = f"{soonest['mean']:.0f} s of training"
-    assert f"to 93 % soonest, after {spent}" in found["Advice"]
+    assert f"to 93 % soonest, after {spent}" in sentences["Advice"]
 
 
 @pytest.mark.parametrize(
@@ -130,20 +132,20 @@ def test_of_those_within_the_margin_the_soonest_is_taken(store):
     ],
 )
 def test_a_best_rate_on_the_edge_is_said_so(store, rates, words):
-    found = said(ask(bowl(store, learning_rate=rates)))
-    assert words in found["Limits"]
+    sentences = said(ask(bowl(store, learning_rate=rates)))
+    assert words in sentences["Limits"]
 
 
 def test_a_batch_size_on_the_edge_is_said_so(store):
-    found = said(ask(bowl(store, batch_size=[64, 256, 1024])))
-    assert "Batch size 64 is the smallest tried" in found["Limits"]
+    sentences = said(ask(bowl(store, batch_size=[64, 256, 1024])))
+    assert "Batch size 64 is the smallest tried" in sentences["Limits"]
 
 
 def test_one_seed_has_no_intervals_and_says_so(store):
-    found = ask(bowl(store, seeds=1))
-    assert "One seed: luck cannot be told" in said(found)["Limits"]
-    assert "(one seed)" in said(found)["Advice"]
-    assert (found.points["lower"] == found.points["upper"]).all()
+    advice = ask(bowl(store, seeds=1))
+    assert "One seed: luck cannot be told" in said(advice)["Limits"]
+    assert "(one seed)" in said(advice)["Advice"]
+    assert (advice.points["lower"] == advice.points["upper"]).all()
 
 
 def test_too_few_seeds_say_how_many_would_do(store):
@@ -167,10 +169,10 @@ def test_a_curve_that_still_rises_is_said_so(store):
         return accuracy(config, 1) * part
 
     sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=8, seeds=2)
-    found = ask(write(store, sweep, acc=rising))
-    assert "Not flat yet" in said(found)["Limits"]
+    advice = ask(write(store, sweep, acc=rising))
+    assert "Not flat yet" in said(advice)["Limits"]
     # From 6 of 8 epochs to 8: a quarter of what is reached.
-    best = found.points[found.points["best"]]
+    best = advice.points[advice.points["best"]]
     assert best["gain"].tolist() == pytest.approx((best["mean"] / 4).tolist())
 
 
@@ -183,11 +185,11 @@ def test_a_diverged_point_is_named_and_never_advised(store):
         return "diverged" if gone and config.seed == 1 and number == 5 else "complete"
 
     sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=8, seeds=3)
-    found = ask(write(store, sweep, status=best_diverges))
-    assert "at learning rate 0.03: " not in said(found)["Advice"].split("64")[1][:30]
-    assert "Diverged with some seed" in said(found)["Limits"]
-    assert "batch size 64 at learning rate 0.03" in said(found)["Limits"]
-    crosses = landscape(found, "t")["heat_map"].to_dict()
+    advice = ask(write(store, sweep, status=best_diverges))
+    assert "at learning rate 0.03: " not in said(advice)["Advice"].split("64")[1][:30]
+    assert "Diverged with some seed" in said(advice)["Limits"]
+    assert "batch size 64 at learning rate 0.03" in said(advice)["Limits"]
+    crosses = landscape(advice, "t")["heat_map"].to_dict()
     assert "M-1,-1L1,1M1,-1L-1,1" in json.dumps(crosses)
 
 
@@ -198,18 +200,18 @@ def test_a_target_is_reached_in_steps_that_shrink_perfectly(store):
         return 0.9 * part
 
     sweep = grid(batch_size=SIZES, learning_rate=0.1, epochs=10, seeds=2)
-    found = ask(write(store, sweep, acc=same), target=0.45)
-    reached = found.to_target.set_index(["unit", "batch_size"])["mean"]
+    advice = ask(write(store, sweep, acc=same), target=0.45)
+    reached = advice.to_target.set_index(["unit", "batch_size"])["mean"]
     for (
         size
     ) in SIZES:  # half of 10 epochs; 6400 samples are whole steps of all but 1024
         assert reached["epochs", size] == pytest.approx(5)
         assert reached["steps", size] == pytest.approx(5 * math.ceil(6400 / size))
         assert reached["seconds", size] == pytest.approx(5 * 1000 / size**0.5)
-    perfect = found.to_target.set_index(["unit", "batch_size"])["perfect"]
+    perfect = advice.to_target.set_index(["unit", "batch_size"])["perfect"]
     assert perfect["steps", 1024] == pytest.approx(2000 / 64)
     assert perfect["epochs", 1024] == pytest.approx(5)
-    assert "up to 1024, the largest" in said(found)["Evidence"]
+    assert "up to 1024, the largest" in said(advice)["Evidence"]
 
 
 def test_between_two_epochs_accuracy_is_linear():
@@ -243,14 +245,14 @@ def test_trials_that_stop_at_a_goal_are_compared_by_when_they_reach_it(store):
         seeds=2,
         until={"test_accuracy": 0.6},
     )
-    found = ask(write(store, sweep, acc=slower_when_larger))
-    assert found.goal == {"test_accuracy": 0.6}
-    assert found.target == 60.0
+    advice = ask(write(store, sweep, acc=slower_when_larger))
+    assert advice.goal == {"test_accuracy": 0.6}
+    assert advice.target == 60.0
     # 64: (part) ** 0.25 * 0.97 is above 0.6 after 2 of 8 epochs; 256 after 5.
-    steps = found.points.set_index(["batch_size", "learning_rate"])["steps"]
+    steps = advice.points.set_index(["batch_size", "learning_rate"])["steps"]
     assert steps[64, 0.03] == 2 * 100
     assert steps[256, 0.03] == 5 * 25
-    text = said(found)
+    text = said(advice)
     assert "batch size 64" in text["Advice"]
     assert (
         "it reaches 60 % test accuracy soonest, in 250 s of training and 200 steps"
@@ -274,25 +276,25 @@ def test_trials_that_stop_at_a_goal_are_compared_by_when_they_reach_it(store):
     ],
 )
 def test_the_budget_is_said(store, budget, words):
-    found = said(ask(bowl(store, **({"epochs": None} | budget))))
-    assert words in found["Limits"]
+    sentences = said(ask(bowl(store, **({"epochs": None} | budget))))
+    assert words in sentences["Limits"]
 
 
 def test_different_budgets_and_datasets_are_different_questions(store):
     sweep = grid(batch_size=SIZES, learning_rate=RATES, epochs=[2, 4], seeds=1)
     write(store, sweep)
-    found = analysis.advise(only(analysis.load(store), "grid"))
-    assert [advice.title for advice in found] == ["2 epochs", "4 epochs"]
+    answers = analysis.advise(only(analysis.load(store), "grid"))
+    assert [advice.title for advice in answers] == ["2 epochs", "4 epochs"]
 
 
 def test_optimizers_are_settings_of_one_question(store):
     sweep = grid(
         batch_size=SIZES, learning_rate=RATES, epochs=4, optimizer=["sgd", "adam"]
     )
-    found = ask(write(store, sweep))
-    assert set(found.points["setting"]) == {"sgd", "adam"}
-    assert len(found.points[found.points["best"]]) == 8
-    assert "(sgd)" in said(found)["Advice"] or "(adam)" in said(found)["Advice"]
+    advice = ask(write(store, sweep))
+    assert set(advice.points["setting"]) == {"sgd", "adam"}
+    assert len(advice.points[advice.points["best"]]) == 8
+    assert "(sgd)" in said(advice)["Advice"] or "(adam)" in said(advice)["Advice"]
 
 
 def test_what_compares_no_batch_sizes_asks_no_question(store):
@@ -301,15 +303,15 @@ def test_what_compares_no_batch_sizes_asks_no_question(store):
 
 
 def test_a_paired_interval_is_students(store):
-    found = ask(bowl(store))
-    points = found.points.set_index(["batch_size", "learning_rate"], drop=False)
+    advice = ask(bowl(store))
+    points = advice.points.set_index(["batch_size", "learning_rate"], drop=False)
     one, other = points.loc[256, 0.03].to_dict(), points.loc[64, 0.03].to_dict()
-    ends = found.trials.set_index(["batch_size", "learning_rate", "seed"])[
+    ends = advice.trials.set_index(["batch_size", "learning_rate", "seed"])[
         "final_test_accuracy"
     ]
     pairs = [100 * (ends[256, 0.03, s] - ends[64, 0.03, s]) for s in range(3)]
     expected = stats.ttest_1samp(pairs, 0).confidence_interval(0.95)
-    assert paired(found.trials, one, other) == (
+    assert paired(advice.trials, one, other) == (
         pytest.approx(np.mean(pairs)),
         pytest.approx(expected.low),
         pytest.approx(expected.high),
@@ -330,8 +332,8 @@ def test_the_front_is_what_nothing_dominates(store):
 
 
 def test_every_field_that_a_chart_reads_is_a_column_with_values(store):
-    found = ask(bowl(store, optimizer=["sgd", "adam"]))
-    charts = landscape(found, "title")
+    advice = ask(bowl(store, optimizer=["sgd", "adam"]))
+    charts = landscape(advice, "title")
     assert set(charts) == {"heat_map", "accuracy", "to_target", "front"}
     for chart in charts.values():
         check_fields(chart, 5)
@@ -388,14 +390,14 @@ def test_an_unfinished_grid_is_advised_on_with_what_has_ended(store):
     record(store, "grid", sweep, training_samples={"mnist": NUM_SAMPLES})
     assert analysis.advise(only(analysis.load(store), "grid")) == []
     write(store, grid(batch_size=[16, 64], learning_rate=RATES, epochs=4), name="half")
-    found = said(ask(store))
-    assert "8 of 16 trials have not ended" in found["Limits"]
+    sentences = said(ask(store))
+    assert "8 of 16 trials have not ended" in sentences["Limits"]
 
 
 def test_a_sweep_of_several_batch_sizes_ends_with_these_charts(store):
     bowl(store)
-    found = only(analysis.load(store), "grid")
-    assert set(figures(found)) == {"curves", "distance"}
+    frames = only(analysis.load(store), "grid")
+    assert set(figures(frames)) == {"curves", "distance"}
 
 
 def test_a_point_that_one_seed_did_not_bring_to_the_goal_is_never_best(store):
@@ -405,10 +407,10 @@ def test_a_point_that_one_seed_did_not_bring_to_the_goal_is_never_best(store):
         ) * part
 
     sweep = two_sizes(seeds=2, until={"test_accuracy": 0.8})
-    found = ask(write(store, sweep, acc=luck))
-    best = found.points[found.points["best"]]
+    advice = ask(write(store, sweep, acc=luck))
+    best = advice.points[advice.points["best"]]
     assert best["batch_size"].tolist() == [16]
-    text = said(found)
+    text = said(advice)
     assert "all seeds of batch size 64 reach 80 %" in text["Evidence"]
     assert "with no rate did trials of other batch sizes" not in text["Limits"]
     assert "Batch size 16 is the smallest tried" in text["Limits"]
@@ -416,18 +418,18 @@ def test_a_point_that_one_seed_did_not_bring_to_the_goal_is_never_best(store):
 
 def test_a_loss_is_a_goal_too(store):
     sweep = two_sizes(until={"seconds": 10**6, "test_loss": 0.2})
-    found = ask(write(store, sweep))
-    assert found.goal == {"test_loss": 0.2}
-    assert "reaches a test loss of 0.2 soonest" in said(found)["Advice"]
+    advice = ask(write(store, sweep))
+    assert advice.goal == {"test_loss": 0.2}
+    assert "reaches a test loss of 0.2 soonest" in said(advice)["Advice"]
 
 
 def test_a_warm_up_is_named_by_the_rate_that_it_rises_to(store):
     sweep = grid(
         batch_size=SIZES, learning_rate=[0.03, 0.1], epochs=8, warm_up=[0, 5], seeds=2
     )
-    found = ask(write(store, sweep, acc=lambda config, part: 0.9 * part))
-    assert set(found.points["learning_rate"]) == {0.03, 0.1}
-    names = set(found.points["setting"])
+    advice = ask(write(store, sweep, acc=lambda config, part: 0.9 * part))
+    assert set(advice.points["learning_rate"]) == {0.03, 0.1}
+    names = set(advice.points["setting"])
     assert len(names) == 2
     assert "constant" in names
     assert all(len(name) < 60 for name in names)
@@ -466,13 +468,13 @@ def test_what_cannot_be_told_apart_has_no_winner(store):
     """
     sweep = grid(batch_size=[16, 64, 1024], learning_rate=0.1, epochs=8, seeds=5)
     ends = {16: 0.93, 64: 0.932, 1024: 0.6}
-    found = ask(write(store, sweep, acc=noisy(ends)), target=0.88)
-    text = said(found)
+    advice = ask(write(store, sweep, acc=noisy(ends)), target=0.88)
+    text = said(advice)
     assert "Batch size 16 at learning rate 0.1 ends highest" in text["Advice"]
     assert "but 5 seeds cannot tell it from batch size 64." in text["Advice"]
     assert "Train with" not in text["Advice"]
     assert "1024" not in text["Advice"]
-    seconds = found.to_target[found.to_target["unit"] == "seconds"]
+    seconds = advice.to_target[advice.to_target["unit"] == "seconds"]
     soonest = seconds.set_index("batch_size")["mean"]
     assert soonest.idxmin() == 64
     assert f"gets to 88 % soonest, after {soonest[64]:.0f} s of" in text["Advice"]
@@ -487,7 +489,7 @@ def test_one_seed_picks_no_winner_and_speed_is_what_the_chart_shows(store):
 
     sweep = grid(batch_size=[64, 1024], learning_rate=0.1, epochs=8)
     spent = {64: 10.0, 1024: 9.0}
-    found = ask(
+    advice = ask(
         write(
             store,
             sweep,
@@ -495,11 +497,11 @@ def test_one_seed_picks_no_winner_and_speed_is_what_the_chart_shows(store):
             seconds=lambda epoch: spent[epoch.batch_size],
         )
     )
-    seconds = found.points.set_index("batch_size")["seconds"]
+    seconds = advice.points.set_index("batch_size")["seconds"]
     assert seconds[1024] < seconds[64]
-    to_target = found.to_target[found.to_target["unit"] == "seconds"]
+    to_target = advice.to_target[advice.to_target["unit"] == "seconds"]
     assert to_target.set_index("batch_size")["mean"].idxmin() == 64
-    text = said(found)
+    text = said(advice)
     tied = "Batch size 1024 at learning rate 0.1 ends highest"
     assert tied in text["Advice"]
     assert "but one seed cannot tell it from batch size 64." in text["Advice"]
@@ -520,8 +522,8 @@ def test_what_is_sooner_but_ends_lower_is_told(store):
         return (0.94 if low else 0.95) * (1 - math.exp(-12 * part)) + config.seed / 1e5
 
     sweep = grid(batch_size=[64, 1024], learning_rate=0.1, epochs=8, seeds=3)
-    found = ask(write(store, sweep, acc=fast_but_low), target=0.9)
-    text = said(found)
+    advice = ask(write(store, sweep, acc=fast_but_low), target=0.9)
+    text = said(advice)
     assert "Train with batch size 64" in text["Advice"]
     said_so = "Batch size 1024 at learning rate 0.1 gets to 90 % sooner, after "
     assert said_so in text["Evidence"]
@@ -546,10 +548,10 @@ def test_a_goal_that_is_met_before_training_is_advised_on(store):
         seeds=2,
         until={"test_accuracy": 0.01},
     )
-    found = ask(write(store, sweep))
-    assert found.points["seconds"].tolist() == [0.0, 0.0]
-    assert "cannot tell it from batch size" in said(found)["Advice"]
-    landscape(found, "t")
+    advice = ask(write(store, sweep))
+    assert advice.points["seconds"].tolist() == [0.0, 0.0]
+    assert "cannot tell it from batch size" in said(advice)["Advice"]
+    landscape(advice, "t")
 
 
 def test_of_one_batch_size_a_rate_that_is_tied_but_far_is_not_called_close(store):

@@ -23,7 +23,7 @@ from analysis.frames.bins import bin_entries, bin_norms
 from analysis.frames.draws import NORMS, Draws
 from analysis.frames.trials import Frames
 from analysis.statistics import moments, variance
-from analysis.statistics.intervals import summarize
+from analysis.statistics.intervals import summarize_seeds
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep
 
@@ -136,8 +136,8 @@ def some_draws():
 
 @pytest.fixture(scope="module")
 def charts():
-    found = grid_frames("sgd", "adam")
-    [advice] = advise(found, target=0.7)
+    frames = grid_frames("sgd", "adam")
+    [advice] = advise(frames, target=0.7)
     return (
         figures(grid_frames("sgd", diverged=True))
         | draw_figures(some_draws())
@@ -147,8 +147,8 @@ def charts():
 
 @pytest.fixture(scope="module")
 def advice():
-    [found] = advise(grid_frames("sgd"), target=0.7)
-    return found
+    [advice] = advise(grid_frames("sgd"), target=0.7)
+    return advice
 
 
 def units(spec):
@@ -256,7 +256,7 @@ def test_the_same_frames_give_the_same_file(charts):
 def test_a_sweep_of_which_all_diverged_still_compiles():
     nothing = series.curves(grid_frames("sgd").history[:0])
     gone = pd.DataFrame({"label": ["a"], "seed": [0], "epoch": [1]})
-    summary = summarize(nothing, series.SCALES)
+    summary = summarize_seeds(nothing, series.SCALES)
     chart = training_curves(nothing, summary, gone, {"a": 64}, "t")
     vl_convert.vegalite_to_vega(chart.to_dict())
 
@@ -269,7 +269,9 @@ def test_long_trials_of_many_configs_are_drawn():
     one = pd.DataFrame(rows, columns=["label", "seed", "epoch"])
     long = one.assign(metric="test_accuracy", value=50.0)
     gone = one[:0]
-    chart = training_curves(long, summarize(long, series.SCALES), gone, labels, "t")
+    chart = training_curves(
+        long, summarize_seeds(long, series.SCALES), gone, labels, "t"
+    )
     assert max(map(len, chart.to_dict()["datasets"].values())) == 7200
 
 
@@ -287,7 +289,7 @@ COLORS = {
 
 def contrast(one, other):
     """The WCAG 2 contrast ratio of two colors, 1 to 21."""
-    found = []
+    luminances = []
     for color in (one, other):
         parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [
@@ -295,8 +297,8 @@ def contrast(one, other):
             for part in parts
         ]
         red, green, blue = linear
-        found.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
-    return (max(found) + 0.05) / (min(found) + 0.05)
+        luminances.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    return (max(luminances) + 0.05) / (min(luminances) + 0.05)
 
 
 def test_contrast_is_the_one_of_the_standard():
@@ -408,10 +410,10 @@ def test_fitted_lines_span_the_batch_sizes_and_the_root_ends_at_the_largest_mean
     summary = pd.DataFrame({"regime": "a", "batch_size": [1, 4], "mean": [5.0, 12.0]})
     lines = fit_lines(fits, summary, square_root=True)
     ends = lines.groupby(["quantity", "line"])[["batch_size", "value"]]
-    found = ends.agg(["first", "last", "size"]).to_dict("index")
+    rows = ends.agg(["first", "last", "size"]).to_dict("index")
     keys = [("batch_size", "first"), ("batch_size", "last"), ("value", "size")]
     keys += [("value", "first"), ("value", "last")]
-    assert {line: [row[key] for key in keys] for line, row in found.items()} == {
+    assert {line: [row[key] for key in keys] for line, row in rows.items()} == {
         ("mean", "fit"): pytest.approx([1, 4, 60, 3, 6]),
         ("mean", "square root"): pytest.approx([1, 4, 60, 6, 12]),
         ("deviation", "fit"): pytest.approx([1, 4, 60, 3, 6]),
@@ -424,7 +426,7 @@ def test_fitted_lines_span_the_batch_sizes_and_the_root_ends_at_the_largest_mean
 
 
 def norms(values):
-    rows = [("a", size, value) for size, found in values.items() for value in found]
+    rows = [("a", size, value) for size, norms in values.items() for value in norms]
     return pd.DataFrame(rows, columns=["regime", "batch_size", "norm"])
 
 
@@ -551,9 +553,9 @@ def test_lines_are_the_best_rates_and_the_one_that_is_best_for_all(advice):
 def test_the_way_to_a_target_is_the_soonest_rates(advice):
     """At 16 after 1 2/3 and 1 1/2 epochs, at 64 after 1 2/3 and 1 2/5."""
     at_16, at_64 = 19 / 12, 23 / 15
-    found = advice.to_target.sort_values(["unit", "batch_size"])
+    reached = advice.to_target.sort_values(["unit", "batch_size"])
     columns = ("unit", "batch_size", "learning_rate", "mean", "perfect")
-    assert table(found, *columns) == [
+    assert table(reached, *columns) == [
         ["epochs", 16, 0.1, pytest.approx(at_16), pytest.approx(at_16)],
         ["epochs", 64, 0.2, pytest.approx(at_64), pytest.approx(at_16)],
         ["seconds", 16, 0.1, pytest.approx(4 * at_16), pytest.approx(4 * at_16)],

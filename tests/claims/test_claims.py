@@ -29,14 +29,14 @@ def own(text: str) -> list[Claim]:
 
 
 def test_the_article_has_thirteen_findings_in_six_sections():
-    found = article()
-    numbers = [claim.finding for claim in found.claims if claim.kind == "finding"]
+    claims = article()
+    numbers = [claim.finding for claim in claims.claims if claim.kind == "finding"]
     assert numbers == list(range(1, 14))
-    assert [section.sweep for section in found.sections] == [
+    assert [section.sweep for section in claims.sections] == [
         *("batch_size", "lr_compensation", "recovery", "gradient_competition"),
         *("far_enough", "adam_vs_sgd"),
     ]
-    assert all(claim.protocol for claim in found.claims)
+    assert all(claim.protocol for claim in claims.claims)
 
 
 def test_every_config_claimed_of_is_one_of_its_sweep():

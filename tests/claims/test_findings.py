@@ -14,8 +14,8 @@ from analysis.claims.results import Verdict
 from analysis.claims.sentences import describe
 from analysis.frames.draws import ARTICLES_NORM, Draws
 from analysis.frames.trials import Frames
+from analysis.scales import PERCENTAGE
 from analysis.statistics.fits import fit_powers
-from analysis.statistics.intervals import PERCENTAGE
 from benchmarks.verdicts import above, alike, cases, claim, rates
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import GradientSweep
@@ -82,8 +82,8 @@ def test_pairs_are_the_same_seeds_and_their_test_is_students():
 )
 def test_a_direction(of, verdict):
     other = [98.0, 98.05, 97.95, 98.0, 98.0]
-    [found] = judged(frames({"c0": of, "c1": other}), claim(above(0, 1)))
-    assert found.verdict == verdict
+    [outcome] = judged(frames({"c0": of, "c1": other}), claim(above(0, 1)))
+    assert outcome.verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_direction(of, verdict):
 def test_equivalence_takes_the_whole_interval_within_the_margin(shift, verdict):
     values = np.array([98.0, 98.05, 97.95, 98.02, 97.98])
     two = {"c0": list(values[::-1] + shift), "c1": list(values)}
-    [found] = judged(frames(two), claim(alike(0, 1, 0.5)))
-    assert found.verdict == verdict
+    [outcome] = judged(frames(two), claim(alike(0, 1, 0.5)))
+    assert outcome.verdict == verdict
 
 
 def test_a_claim_holds_if_all_its_contrasts_do_and_falls_with_one():
@@ -107,9 +107,9 @@ def test_a_claim_holds_if_all_its_contrasts_do_and_falls_with_one():
     assert judged(frames(three), claim(up))[0].verdict == "supported"
     assert judged(frames(three), claim(up, tie))[0].verdict == "inconclusive"
     down = above(1, 0)
-    [found] = judged(frames(three), claim(up, tie, down))
-    assert found.verdict == "contradicted"
-    assert found.p_against == pytest.approx(3 * found.results[2].p_against)
+    [outcome] = judged(frames(three), claim(up, tie, down))
+    assert outcome.verdict == "contradicted"
+    assert outcome.p_against == pytest.approx(3 * outcome.results[2].p_against)
 
 
 def test_claims_of_a_kind_are_corrected_by_holm():
@@ -117,28 +117,28 @@ def test_claims_of_a_kind_are_corrected_by_holm():
     rng = np.random.default_rng(1)
     values = {f"c{i}": list(98 + 0.05 * i + 0.1 * rng.normal(size=5)) for i in range(4)}
     claims = [claim(above(i, 0)) for i in (1, 2, 3)]
-    found = judged(frames(values), *claims)
-    raw = np.array([verdict.results[0].p_for for verdict in found])
+    outcomes = judged(frames(values), *claims)
+    raw = np.array([verdict.results[0].p_for for verdict in outcomes])
     order = raw.argsort()
     by_hand = np.maximum.accumulate(raw[order] * [3, 2, 1]).clip(max=1)
-    assert [found[i].p_for for i in order] == pytest.approx(list(by_hand))
+    assert [outcomes[i].p_for for i in order] == pytest.approx(list(by_hand))
 
 
 def test_kinds_are_corrected_apart_and_what_cannot_be_tested_does_not_count():
     values = {"c0": [98.5, 98.6, 98.4], "c1": [97.5, 97.4, 97.55], "c2": [99.0]}
     one, lone = claim(above(0, 1)), claim(above(2, 1))
     other = Claim(**vars(one) | {"kind": "own"})
-    found = judged(frames(values), one, lone, other, claim(above(0, 7)))
-    assert [v.verdict for v in found] == [
+    outcomes = judged(frames(values), one, lone, other, claim(above(0, 7)))
+    assert [v.verdict for v in outcomes] == [
         *("supported", "inconclusive", "supported", "not run")
     ]
-    assert found[0].p_for == found[0].results[0].p_for == found[2].p_for
+    assert outcomes[0].p_for == outcomes[0].results[0].p_for == outcomes[2].p_for
 
 
 def test_one_seed_supports_nothing_and_says_what_it_shows():
-    [found] = judged(frames({"c0": [98.0], "c1": [97.0]}), claim(above(0, 1)))
-    assert (found.verdict, found.p_for, found.p_against) == ("inconclusive", 1, 1)
-    assert found.sentence == (
+    [outcome] = judged(frames({"c0": [98.0], "c1": [97.0]}), claim(above(0, 1)))
+    assert (outcome.verdict, outcome.p_for, outcome.p_against) == ("inconclusive", 1, 1)
+    assert outcome.sentence == (
         "One seed: test accuracy of c0 less that of c1 is +1.00 points, as claimed. "
         "How far another seed may lie from it, one cannot show; it takes 2: "
         "ask for 'simulated' again, with --seeds 2"
@@ -148,10 +148,10 @@ def test_one_seed_supports_nothing_and_says_what_it_shows():
 def test_fewer_seeds_than_a_claim_needs_are_not_judged():
     asked = Claim(**vars(claim(above(0, 1))) | {"num_needed": 5})
     values = {"c0": [98.5, 98.6, 98.4, 98.5], "c1": [97.5, 97.4, 97.55, 97.5]}
-    [found] = judged(frames(values), asked)
-    assert found.verdict == "inconclusive"
-    assert "over 4 of the 5 seeds that it takes" in found.sentence
-    assert found.results[0].needed == 5
+    [outcome] = judged(frames(values), asked)
+    assert outcome.verdict == "inconclusive"
+    assert "over 4 of the 5 seeds that it takes" in outcome.sentence
+    assert outcome.results[0].needed == 5
     reproduced = Claim(**vars(asked) | {"reproduced": True})
     assert not judged(frames(values), reproduced)[0].is_lost
 
@@ -173,15 +173,15 @@ def test_as_many_seeds_as_are_advised_do_settle_it(asked, bound, level):
     """The power of the t test, simulated: four times in five."""
     rng = np.random.default_rng(0)
     values = {"c0": [98.1, 97.9, 98.2, 98.05], "c1": [98.0] * 4}
-    [found] = judged(frames(values), claim(asked))
-    [result] = found.results
-    assert found.verdict == "inconclusive"
+    [outcome] = judged(frames(values), claim(asked))
+    [result] = outcome.results
+    assert outcome.verdict == "inconclusive"
     assert result.needed is not None
     deviation = np.std(np.subtract(values["c0"], values["c1"]), ddof=1)
     draws = rng.normal(result.mean, deviation, (4000, result.needed))
     p = stats.ttest_1samp(draws, bound, axis=1, alternative="greater").pvalue
     assert (p <= level).mean() == pytest.approx(0.8, abs=0.03)
-    assert f"about {result.needed} seeds would tell" in found.sentence
+    assert f"about {result.needed} seeds would tell" in outcome.sentence
 
 
 def test_what_is_advised_is_for_the_contrast_that_may_settle_a_claim():
@@ -191,11 +191,11 @@ def test_what_is_advised_is_for_the_contrast_that_may_settle_a_claim():
         "c1": [98.0] * 4,
         "c2": [97.9, 98.1, 97.6, 97.8],
     }
-    [found] = judged(frames(values), claim(above(0, 1), above(2, 1)))
-    up, down = found.results
+    [outcome] = judged(frames(values), claim(above(0, 1), above(2, 1)))
+    up, down = outcome.results
     assert (up.is_within, down.is_within) == (True, False)
     assert up.needed > down.needed
-    assert found.sentence == (
+    assert outcome.sentence == (
         "Test accuracy of c2 less that of c1 is -0.15 points (-0.48 to 0.18): over 4 "
         "seeds that is neither surely above 0 nor surely not; "
         f"about {down.needed} seeds would tell."
@@ -229,36 +229,36 @@ def test_what_is_sure_is_told_by_the_contrast_that_is_least_so():
 def test_a_gap_is_in_points_as_accuracies_are():
     training = frames({"c0": [98.0, 98.0]}, final_generalization_gap=0.025)
     gap = contrast(metric="final_generalization_gap", of="c0", high=3)
-    [found] = judged(training, claim(gap))
-    assert found.results[0].mean == pytest.approx(2.5)
+    [outcome] = judged(training, claim(gap))
+    assert outcome.results[0].mean == pytest.approx(2.5)
 
 
 def test_another_folders_file_of_the_same_name_is_no_evidence():
     training = frames({"c0": [98.0, 98.1]}, sweep="simulated", dataset="a/x.npz")
     other = frames({"c0": [50.0] * 4}, dataset="b/x.npz").trials
     both = Frames(trials=pd.concat([other, training.trials]), history=training.history)
-    [found] = judged(both, claim(contrast(of="c0", low=0)))
-    assert found.results[0].num == 2
+    [outcome] = judged(both, claim(contrast(of="c0", low=0)))
+    assert outcome.results[0].num == 2
 
 
 def test_what_no_number_of_seeds_would_tell_is_said_so():
     values = {"c0": [98.1, 97.9, 98.001, 97.999], "c1": [98.0] * 4}
-    [found] = judged(frames(values), claim(above(0, 1)))
-    assert "more than 2,000 seeds would tell" in found.sentence
+    [outcome] = judged(frames(values), claim(above(0, 1)))
+    assert "more than 2,000 seeds would tell" in outcome.sentence
 
 
 def test_equal_differences_count_by_their_signs():
     values = {"c0": [98.5, 98.6, 98.7], "c1": [98.0, 98.1, 98.2]}
-    [found] = judged(frames(values), claim(above(0, 1)))
-    assert found.results[0].p_for == pytest.approx(0.5**3)
+    [outcome] = judged(frames(values), claim(above(0, 1)))
+    assert outcome.results[0].p_for == pytest.approx(0.5**3)
     same = {"c0": [98.0] * 3, "c1": [98.0] * 3}
     assert judged(frames(same), claim(above(0, 1)))[0].verdict == "inconclusive"
 
 
 def test_a_diverged_trial_counts_as_wrong_in_everything():
     good, half = [98.0, 98.1, 98.2], [None, 98.1, 98.2]
-    [found] = judged(frames({"c0": good, "c1": half}), claim(above(0, 1)))
-    [result] = found.results
+    [outcome] = judged(frames({"c0": good, "c1": half}), claim(above(0, 1)))
+    [result] = outcome.results
     assert (result.num, result.num_diverged, result.num_without) == (3, 1, 0)
     assert result.mean == pytest.approx(98 / 3)
     [lost] = judged(frames({"c0": good, "c1": [None] * 3}), claim(above(0, 1)))
@@ -268,9 +268,9 @@ def test_a_diverged_trial_counts_as_wrong_in_everything():
 def test_of_diverged_trials_there_is_no_distance_and_nothing_is_said_for_all():
     asked = claim(contrast(metric="final_weight_norm", of="c0", over="c1", high=0.9))
     values = {"c0": [50.0, 51.0, 52.0, None], "c1": [98.0, 98.1, 98.2, 98.0]}
-    [found] = judged(frames(values), asked)
-    assert found.verdict == "inconclusive"
-    assert found.sentence == (
+    [outcome] = judged(frames(values), asked)
+    assert outcome.verdict == "inconclusive"
+    assert outcome.sentence == (
         "Weight norm of c0 over that of c1 is 0.520 (0.496 to 0.544), where there is "
         "one: 1 of 4 seeds has none (1 diverged), so that nothing can be said of all."
     )
@@ -290,8 +290,8 @@ def test_a_layer_is_picked_from_the_input_on():
     middle = contrast(
         metric="final_cosine_to_init", of="c0", layer=2, low=0.4, high=0.6
     )
-    [found] = judged(frames({"c0": [98.0, 98.0, 98.0]}), claim(middle))
-    assert found.results[0].mean == 0.5
+    [outcome] = judged(frames({"c0": [98.0, 98.0, 98.0]}), claim(middle))
+    assert outcome.results[0].mean == 0.5
 
 
 @pytest.mark.parametrize(
@@ -306,37 +306,37 @@ def test_a_layer_is_picked_from_the_input_on():
     ],
 )
 def test_what_cannot_be_compared_is_not_run_and_says_why(fields, words):
-    [found] = judged(frames({"c0": [98.0, 98.0]}), claim(contrast(**fields, low=0)))
-    assert found.verdict == "not run"
-    assert words in found.sentence
+    [outcome] = judged(frames({"c0": [98.0, 98.0]}), claim(contrast(**fields, low=0)))
+    assert outcome.verdict == "not run"
+    assert words in outcome.sentence
 
 
 def test_a_misspelt_config_of_a_reader_gets_a_hint():
     asked = Claim(**vars(claim(contrast(of="64 @ .01", low=0))) | {"kind": "own"})
-    [found] = judged(frames({"64 @ 0.01": [98.0, 98.0]}), asked)
-    assert "(did you mean '64 @ 0.01'?)" in found.sentence
+    [outcome] = judged(frames({"64 @ 0.01": [98.0, 98.0]}), asked)
+    assert "(did you mean '64 @ 0.01'?)" in outcome.sentence
 
 
 def test_unfinished_trials_and_none_at_all_are_not_run():
     unfinished = frames({"c0": [98.0, 98.0]}, status="unfinished")
     none = Frames(trials=unfinished.trials[:0], history=unfinished.history)
     for training in (unfinished, none, None):
-        [found] = judged(training, claim(contrast(of="c0", low=0)))
-        assert found.verdict == "not run"
+        [outcome] = judged(training, claim(contrast(of="c0", low=0)))
+        assert outcome.verdict == "not run"
 
 
 def test_trials_that_stop_at_a_goal_are_no_evidence():
     stopped = frames({"c0": [98.0, 98.0]}, until="seconds=1")
-    [found] = judged(stopped, claim(contrast(of="c0", low=0)))
-    assert found.verdict == "not run"
+    [outcome] = judged(stopped, claim(contrast(of="c0", low=0)))
+    assert outcome.verdict == "not run"
 
 
 def test_a_config_that_two_sweeps_ask_for_counts_once():
     training = frames({"c0": [98.0, 98.1, 98.3]})
     again = training.trials.assign(sweep="other")
     both = Frames(trials=pd.concat([training.trials, again]), history=training.history)
-    [found] = judged(both, claim(contrast(of="c0", low=0)))
-    assert found.results[0].num == 3
+    [outcome] = judged(both, claim(contrast(of="c0", low=0)))
+    assert outcome.results[0].num == 3
 
 
 def test_growth_is_over_the_rows_before_training_and_half_way():
@@ -352,12 +352,12 @@ def test_growth_is_over_the_rows_before_training_and_half_way():
     trials = pd.DataFrame(
         {"trial": ["t"], "final_weight_norm": [60.0], "final_weight_distance": [6.0]}
     )
-    [found] = with_growth(Frames(trials=trials, history=history)).trials.to_dict(
+    [trial] = with_growth(Frames(trials=trials, history=history)).trials.to_dict(
         "records"
     )
-    assert found["initial_weight_norm"] == 40
-    assert found["weight_norm_growth"] == 1.5
-    assert found["distance_over_halfway"] == 2
+    assert trial["initial_weight_norm"] == 40
+    assert trial["weight_norm_growth"] == 1.5
+    assert trial["distance_over_halfway"] == 2
 
 
 CONFIG = TrainConfig(phases=(Phase(batch_size=4, learning_rate=0.1, epochs=1),))
@@ -397,8 +397,8 @@ def of_draws(**fields: object) -> Claim:
 
 
 def test_draws_are_paired_by_their_sample_sets():
-    found = drawn({("early", 1): [1.0, 2.0, 3.0], ("early", 2): [2.5, 3.0, 4.5, 9.0]})
-    [evidence] = gather(of_draws(of="2", minus="1", low=0), None, {"mine": found})
+    draws = drawn({("early", 1): [1.0, 2.0, 3.0], ("early", 2): [2.5, 3.0, 4.5, 9.0]})
+    [evidence] = gather(of_draws(of="2", minus="1", low=0), None, {"mine": draws})
     assert evidence.values.tolist() == [1.5, 1.0, 1.5]
     late = drawn({("early", 1): [1.0, 2.0, 3.0], ("late", 1): [0.5, 1.0, 2.0]})
     asked = of_draws(of="1", minus_regime="late", low=0)
@@ -409,9 +409,9 @@ def test_draws_are_paired_by_their_sample_sets():
 def test_an_exponent_is_that_of_the_means_by_the_jackknife():
     sizes = (1, 4, 16)
     norms = {b: np.array([3 * b**0.5, 5 * b**0.25, 4 * b**0.3]) for b in sizes}
-    found = drawn({("early", b): list(values) for b, values in norms.items()})
+    draws = drawn({("early", b): list(values) for b, values in norms.items()})
     asked = of_draws(power_of=sizes, low=0.4, high=0.6)
-    [evidence] = gather(asked, None, {"mine": found})
+    [evidence] = gather(asked, None, {"mine": draws})
 
     def slope(kept):
         means = [norms[b][kept].mean() for b in sizes]
@@ -425,10 +425,10 @@ def test_an_exponent_is_that_of_the_means_by_the_jackknife():
 def test_a_claimed_exponent_is_the_one_that_charts_show():
     rng, sizes = np.random.default_rng(0), (1, 4, 16)
     cells = {("early", b): list(b**0.3 * rng.lognormal(0, 0.3, 400)) for b in sizes}
-    found = drawn(cells)
+    draws = drawn(cells)
     asked = of_draws(power_of=sizes, low=0.4, high=0.6)
-    [evidence] = gather(asked, None, {"mine": found})
-    fits = fit_powers(found.draws, ARTICLES_NORM).set_index("quantity")
+    [evidence] = gather(asked, None, {"mine": draws})
+    fits = fit_powers(draws.draws, ARTICLES_NORM).set_index("quantity")
     shown = fits.loc["mean", "exponent"]
     assert evidence.values.mean() == pytest.approx(shown, abs=1e-3)
 
@@ -453,18 +453,18 @@ def test_a_claim_and_its_interval_agree_where_the_scale_bends():
 
 
 def test_relative_spread_is_the_distance_from_the_median():
-    found = drawn({("early", 1): [2.0, 4.0, 5.0]})
+    draws = drawn({("early", 1): [2.0, 4.0, 5.0]})
     asked = of_draws(metric="relative_spread", of="1", low=0)
-    [evidence] = gather(asked, None, {"mine": found})
+    [evidence] = gather(asked, None, {"mine": draws})
     assert evidence.values.tolist() == pytest.approx([0.5, 0, 0.25])
 
 
 def test_diverged_draws_leave_a_claim_open():
     nan = math.nan
-    found = drawn(
+    draws = drawn(
         {("early", 1): [1.0, 1.1, 0.9, nan], ("early", 2): [2.0, 2.2, 2.1, 2.0]}
     )
-    [verdict] = judged(None, of_draws(of="2", minus="1", low=0), draws={"mine": found})
+    [verdict] = judged(None, of_draws(of="2", minus="1", low=0), draws={"mine": draws})
     assert verdict.verdict == "inconclusive"
     assert verdict.results[0].num_diverged == 1
     gone = drawn({("early", 1): [nan] * 3, ("early", 2): [2.0, 2.2, 2.1]})
@@ -483,8 +483,8 @@ def test_diverged_draws_leave_a_claim_open():
     ],
 )
 def test_draws_that_are_not_there_are_said_so(fields, words):
-    found = drawn({("early", 1): [1.0, 1.1, 0.9]})
-    [verdict] = judged(None, of_draws(**fields), draws={"mine": found})
+    draws = drawn({("early", 1): [1.0, 1.1, 0.9]})
+    [verdict] = judged(None, of_draws(**fields), draws={"mine": draws})
     assert verdict.verdict == "not run"
     assert words in verdict.sentence
     [absent] = judged(None, of_draws(**fields))
@@ -506,9 +506,9 @@ def test_verdicts_on_simulated_trials_are_wrong_as_seldom_as_stated(case):
     """At most 5 % of families have a wrong verdict of a kind, up to three deviations of
     what so few simulations give; clear effects are seen (docs/findings.md has more).
     """
-    found = rates(case, NUM // len(case.claims) + 1)
-    most = stats.binom.ppf(0.9987, found["num"], 0.05) / found["num"]
-    assert found["false_supported"] <= most
-    assert found["false_contradicted"] <= most
+    rate = rates(case, NUM // len(case.claims) + 1)
+    most = stats.binom.ppf(0.9987, rate["num"], 0.05) / rate["num"]
+    assert rate["false_supported"] <= most
+    assert rate["false_contradicted"] <= most
     if case.seen:
-        assert found[case.seen] > 0.9
+        assert rate[case.seen] > 0.9

@@ -18,7 +18,8 @@ from analysis.frames import series
 from analysis.report import tables
 from analysis.report.markdown import to_markdown
 from analysis.report.terminal import draw_sweeps
-from analysis.statistics.intervals import REAL, summarize
+from analysis.scales import REAL
+from analysis.statistics.intervals import summarize_seeds
 from raybs.config.catalog import find_sweep
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds
@@ -119,7 +120,7 @@ def test_curves_are_in_per_cent_from_epoch_1_without_the_diverged(written):
     assert values["epoch"].tolist() == [1, 2, 3]
     assert values["value"].tolist() == pytest.approx([50, 70, 90])
     assert accuracy[accuracy["label"] == BAD]["epoch"].tolist() == [1]
-    assert set(curves["metric"]) == set(series.METRICS)
+    assert set(curves["metric"]) == set(series.PANELS)
 
 
 def test_a_window_shows_the_last_epochs_counted_from_its_start():
@@ -131,7 +132,7 @@ def test_a_window_shows_the_last_epochs_counted_from_its_start():
             "num_epochs": [2] * 3 + [5] * 6,
             "last_epochs": 2,
             "status": "complete",
-            **dict.fromkeys(series.METRICS, 0.5),
+            **dict.fromkeys(series.PANELS, 0.5),
         }
     )
     curves = series.curves(history)
@@ -156,13 +157,13 @@ def test_a_summary_is_mean_and_t_interval_over_seeds():
     long = pd.DataFrame(
         {"label": "a", "epoch": 1, "seed": [0, 1, 2], "value": [1.0, 2.0, 6.0]}
     )
-    [one] = summarize(long, REAL).to_dict("records")
+    [one] = summarize_seeds(long, REAL).to_dict("records")
     assert one["mean"] == 3
     # Deviation sqrt(7), 2 degrees of freedom: t = 4.302653 (any table).
     assert one["upper"] - one["mean"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
     assert one["mean"] - one["lower"] == pytest.approx(4.302653 * (7 / 3) ** 0.5)
     assert one["num_seeds"] == 3
-    [alone] = summarize(long[:1]).to_dict("records")
+    [alone] = summarize_seeds(long[:1]).to_dict("records")
     assert alone["lower"] == alone["mean"] == alone["upper"] == 1
 
 
@@ -177,7 +178,9 @@ def test_every_field_that_a_chart_reads_is_a_column_with_values(written):
 
 def test_charts_have_axis_titles_with_units(written):
     text = json.dumps([chart.to_dict() for chart in charts(written)])
-    for title in (*series.METRICS.values(), "weight distance from init (L2)", "epoch"):
+    accuracies = ("train accuracy (%)", "test accuracy (%)")
+    losses = ("train loss (nats)", "test loss (nats)")
+    for title in (*accuracies, *losses, "weight distance from init (L2)", "epoch"):
         assert title in text
 
 
@@ -314,8 +317,8 @@ def test_of_many_configs_the_best_are_drawn_and_all_are_in_the_table(
         if i != 40:  # one is not measured yet
             keys = state_keys(config, "f")
             store.write_rows([row(keys[0], 0, 0.1), row(keys[1], 1, 0.01 * i)])
-    found = analysis.only(analysis.load(store), "many")
-    for chart in figures(found).values():
+    frames = analysis.only(analysis.load(store), "many")
+    for chart in figures(frames).values():
         spec = chart.to_dict()
         drawn = {
             item["label"]

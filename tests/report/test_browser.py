@@ -104,9 +104,9 @@ def strong(page):
 def wait(page, condition, value):
     """Wait until a condition of the page gives `value`, and say what it gave else."""
     patience = Patience()
-    while (found := condition(page)) != value and patience.lasts(found):
+    while (current := condition(page)) != value and patience.lasts(current):
         page.wait_for_timeout(100)
-    assert found == value
+    assert current == value
 
 
 def ticks(page):
@@ -121,8 +121,10 @@ def test_the_page_is_accessible(browser, file, viewport):
         page.locator("[id='finding-2'] summary").click()
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            found = axe.Axe().run(page).response["violations"]
-            said = [(v["id"], v["impact"], v["nodes"][0]["html"][:300]) for v in found]
+            violations = axe.Axe().run(page).response["violations"]
+            said = [
+                (v["id"], v["impact"], v["nodes"][0]["html"][:300]) for v in violations
+            ]
             assert said == []
 
 
@@ -163,17 +165,17 @@ def tables(page):
 
 def test_no_table_is_cut_off_on_a_wide_page(browser, file):
     with opened(browser, file) as page:
-        found = tables(page)
-        assert len(found) > 40
-        assert [name for name, width, room in found if width > room] == []
+        widths = tables(page)
+        assert len(widths) > 40
+        assert [name for name, width, room in widths if width > room] == []
 
 
 def test_a_table_that_is_wider_than_a_phone_scrolls_and_shows_that_it_does(
     browser, file
 ):
     with opened(browser, file, viewport=PHONE, touch=True) as page:
-        found = tables(page)
-        assert max(width - room for _, width, room in found) > 100
+        widths = tables(page)
+        assert max(width - room for _, width, room in widths) > 100
         name = "section-lr_compensation-table-1"
         place = page.locator(f".table[aria-labelledby='{name}']")
         place.scroll_into_view_if_needed()
@@ -235,7 +237,7 @@ def test_names_on_a_front_lie_over_no_point_legend_edge_or_other_name(
         figure = drawn(page, "[id='fashion-front-1']")
         names, others, [panel] = (
             figure.locator(marks).evaluate_all(
-                "found => found.map((mark) => mark.getBoundingClientRect().toJSON())"
+                "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
             )
             for marks in (
                 "svg .mark-text.role-mark text",

@@ -119,57 +119,57 @@ def test_sections_follow_the_article_with_the_summary_first_and_the_appendix_las
 
 
 def test_every_finding_is_in_the_summary_with_a_link_to_its_verdict(written):
-    found = read(written)
-    rows = found.all("tr", "summary")[1:]
+    document = read(written)
+    rows = document.all("tr", "summary")[1:]
     assert len(rows) == 13
-    links = [a["href"] for a in found.all("a", "summary")][:13]
+    links = [a["href"] for a in document.all("a", "summary")][:13]
     assert links == [f"#finding-{number}" for number in range(1, 14)]
-    articles = {e["id"] for e in found.all("article")}
+    articles = {e["id"] for e in document.all("article")}
     assert {link[1:] for link in links} <= articles
-    assert "Of the article's 13 findings" in found.text_of("summary")
+    assert "Of the article's 13 findings" in document.text_of("summary")
 
 
 def test_what_is_not_in_the_results_is_not_run_and_says_by_which_command(written):
-    found = read(written)
+    document = read(written)
     for name in ("batch_size", "recovery", "far_enough", "adam_vs_sgd"):
-        text = found.text_of(f"section-{name}")
+        text = document.text_of(f"section-{name}")
         assert f"Not run. This runs it: python -m raybs.sweep {name} --seeds 5" in text
-        assert not found.all("figure", f"section-{name}")
-    text = found.text_of("section-gradient_competition")
+        assert not document.all("figure", f"section-{name}")
+    text = document.text_of("section-gradient_competition")
     assert "Not run. This runs it: python -m raybs.sweep gradient_competition" in text
-    assert [f["id"] for f in found.all("figure")] == ["lr_compensation-curves"]
+    assert [f["id"] for f in document.all("figure")] == ["lr_compensation-curves"]
 
 
 def test_an_empty_results_folder_is_a_report_without_charts(store):
-    found = read(store)
-    assert found.texts("h2") == ["Contents", "Summary", *TITLES, "Appendix"]
-    assert "hold no trials and no draws yet" in found.text_of("summary")
-    assert not found.all("figure")
+    document = read(store)
+    assert document.texts("h2") == ["Contents", "Summary", *TITLES, "Appendix"]
+    assert "hold no trials and no draws yet" in document.text_of("summary")
+    assert not document.all("figure")
 
 
 def test_a_sweep_without_rows_has_no_chart_and_says_so(store, subset):
     record(store, "recovery", TrainSweep(configs=(subset.config((64, 0.1, 3)),)))
-    found = read(store)
-    assert "Nothing is measured yet" in found.text_of("section-recovery")
-    assert not found.all("figure")
+    document = read(store)
+    assert "Nothing is measured yet" in document.text_of("section-recovery")
+    assert not document.all("figure")
 
 
 def test_unfinished_failed_and_diverged_trials_are_told(written):
-    found = read(written)
-    text = found.text_of("section-lr_compensation")
+    document = read(written)
+    text = document.text_of("section-lr_compensation")
     assert "Not finished: of 5 trials 3 ended, 1 failed, 1 missing." in text
     assert "goes on, as in python -m raybs.sweep lr_compensation --seeds 2" in text
     assert "Failed: disk <full>" in text
     assert "Diverged: 1 of 5 trials" in text
-    summary = found.text_of("summary")
+    summary = document.text_of("summary")
     assert "5 trials (2 complete, 1 diverged, 1 unfinished, 1 failed)" in summary
 
 
 def test_the_appendix_lists_every_trial_with_where_and_how_it_ran(written):
-    found = read(written)
+    document = read(written)
     rows = [
-        [" ".join(e["text"].split()) for e in found.elements if tr in e["in"]]
-        for tr in found.all("tr", "trials-lr_compensation")
+        [" ".join(e["text"].split()) for e in document.elements if tr in e["in"]]
+        for tr in document.all("tr", "trials-lr_compensation")
     ]
     cells = [[text for text in row if "python" not in text] for row in rows[1:]]
     assert [row[1:9] for row in cells] == [
@@ -192,8 +192,8 @@ def test_a_trials_command_is_python_that_asks_for_this_trial_alone(
         until={"test_loss": 0.1},
     )
     record(written, "mine", sweep)
-    found = read(written)
-    codes = [e["text"] for e in found.all("code", "trials")]
+    document = read(written)
+    codes = [e["text"] for e in document.all("code", "trials")]
     assert len(codes) == 6 + 1  # the first names a folder
     for code in codes[1:]:
         program, option, text = shlex.split(code)
@@ -217,18 +217,18 @@ def test_draws_have_figures_tables_and_cells(store, subset):
     store.write_chunk(lists | rest | worker | status)
     fields = asdict(sweep) | {"failed": {empty.key: "disk full"}}
     record(store, "gradient_competition", TrainSweep(configs=(config,)), **fields)
-    found = read(store)
+    document = read(store)
     section = "section-gradient_competition"
-    figures = [f["id"] for f in found.all("figure", section)]
+    figures = [f["id"] for f in document.all("figure", section)]
     assert figures[:2] == [
         "gradient_competition-norms",
         "gradient_competition-normalized",
     ]
     assert "gradient_competition-direction" in figures
-    text = found.text_of(section)
+    text = document.text_of(section)
     assert "Not finished: of 6 draws 3 ended, 3 failed." in text
     assert "--draws 3" in text
-    listed = found.text_of("trials-gradient_competition")
+    listed = document.text_of("trials-gradient_competition")
     assert "complete 3 of 3 0 cpu 1 2" in listed
     assert "failed: disk full 0 of 3 0 - - -" in listed
 
@@ -244,11 +244,11 @@ def test_other_sweeps_come_after_the_article_with_their_advice(written, subset):
     for i, config in enumerate(configs):
         keys = state_keys(config, "f")
         written.write_rows([row(keys[k], k, 0.5 + k * i / 100) for k in (0, 1)])
-    found = read(written)
-    assert found.texts("h2")[-2:] == ["Other sweeps", "Appendix"]
-    text = found.text_of("sweep-mine")
+    document = read(written)
+    assert document.texts("h2")[-2:] == ["Other sweeps", "Appendix"]
+    text = document.text_of("sweep-mine")
     assert "2 seeds cannot tell it from batch size" in text
-    ids = [f["id"] for f in found.all("figure", "sweep-mine")]
+    ids = [f["id"] for f in document.all("figure", "sweep-mine")]
     assert ids[0] == "mine-heat_map-1"
     assert ids[-2:] == ["mine-curves", "mine-distance"]
 
@@ -272,18 +272,18 @@ def test_a_readers_claim_stands_with_its_sweep_or_by_itself(
 ):
     path = tmp_path / "mine.toml"
     path.write_text(OWN.format(sweep=sweep))
-    found = read(written, load_claims(str(path)))
-    assert "Your claim" in found.text_of(place)
-    assert "Mine <b>holds</b>." in found.text_of(place)
-    assert ("Other claims" in found.texts("h2")) == (place == "claims")
+    document = read(written, load_claims(str(path)))
+    assert "Your claim" in document.text_of(place)
+    assert "Mine <b>holds</b>." in document.text_of(place)
+    assert ("Other claims" in document.texts("h2")) == (place == "claims")
 
 
 def test_of_the_sweeps_that_are_named_only_these_are_shown(written, subset):
     record(written, "mine", TrainSweep(configs=(subset.config((64, 0.1, 3)),)))
-    found = read(written, names=["lr_compensation"])
-    assert found.texts("h2") == ["Contents", "Summary", TITLES[1], "Appendix"]
-    assert len(found.all("article")) == 1
-    assert "mine" not in found.text_of("trials")
+    document = read(written, names=["lr_compensation"])
+    assert document.texts("h2") == ["Contents", "Summary", TITLES[1], "Appendix"]
+    assert len(document.all("article")) == 1
+    assert "mine" not in document.text_of("trials")
     with pytest.raises(ValueError, match="No sweep 'x' in .*, only lr_comp"):
         render(written, article(), names=["x"])
 
@@ -297,21 +297,21 @@ def test_names_of_a_stranger_are_text_everywhere(written, subset):
         record(written, name, sweep, title=EVIL, failed={keys[2]: EVIL})
     worker = {"device": EVIL, "torch_version": EVIL}
     written.write_rows([row(keys[k], k, 0.5, **worker) for k in (0, 1)])
-    found = read(written)
-    assert not found.all("img")
-    assert len(found.all("script")) - len(found.data) == 4
+    document = read(written)
+    assert not document.all("img")
+    assert len(document.all("script")) - len(document.data) == 4
     for place in ("section-recovery", "sweep-mine"):
-        assert EVIL in found.text_of(place)
-    assert EVIL in found.text_of("trials")
-    assert dataset in found.text_of("trials")
-    assert any(dataset in json.dumps(value) for value in found.data)
+        assert EVIL in document.text_of(place)
+    assert EVIL in document.text_of("trials")
+    assert dataset in document.text_of("trials")
+    assert any(dataset in json.dumps(value) for value in document.data)
 
 
 def test_the_page_holds_its_libraries_once_and_allows_its_own_scripts_alone(written):
-    found = read(written)
-    scripts = [s for s in found.all("script") if s.get("type") is None]
+    document = read(written)
+    scripts = [s for s in document.all("script") if s.get("type") is None]
     assert [len(s["text"]) > 500_000 for s in scripts] == [*(False, False, True, False)]
-    [policy] = [m["content"] for m in found.all("meta") if "http-equiv" in m]
+    [policy] = [m["content"] for m in document.all("meta") if "http-equiv" in m]
     [allowed] = [p for p in policy.split("; ") if p.startswith("script-src")]
     digests = [hashlib.sha256(s["text"].encode()).digest() for s in scripts]
     assert set(allowed.split()[1:]) == {
@@ -321,10 +321,10 @@ def test_the_page_holds_its_libraries_once_and_allows_its_own_scripts_alone(writ
 
 
 def test_nothing_is_loaded_and_every_link_leads_somewhere(written):
-    found = read(written)
-    ids = [e["id"] for e in found.elements if "id" in e]
+    document = read(written)
+    ids = [e["id"] for e in document.elements if "id" in e]
     assert len(ids) == len(set(ids))
-    for element in found.elements:
+    for element in document.elements:
         assert "src" not in element
         assert not any(name.startswith("on") for name in element)
         href = element.get("href", "#main")
@@ -332,26 +332,26 @@ def test_nothing_is_loaded_and_every_link_leads_somewhere(written):
 
 
 def test_data_that_charts_share_is_there_once(written):
-    found = read(written)
-    [datasets] = [json.loads(s["text"]) for s in found.all("script", id="datasets")]
-    [spec] = found.all("script", **{"class": "spec"})
+    document = read(written)
+    [datasets] = [json.loads(s["text"]) for s in document.all("script", id="datasets")]
+    [spec] = document.all("script", **{"class": "spec"})
     assert datasets
     assert all(name in spec["text"] for name in datasets)
     assert '"datasets"' not in spec["text"]
 
 
 def test_headings_are_in_order_and_tables_have_heads_and_captions(written):
-    found = read(written)
-    levels = [int(e["tag"][1]) for e in found.elements if e["tag"] in ("h1", *HEADS)]
+    document = read(written)
+    levels = [int(e["tag"][1]) for e in document.elements if e["tag"] in ("h1", *HEADS)]
     assert levels.count(1) == 1
     for before, after in zip(levels, levels[1:], strict=False):
         assert after <= before + 1
-    for table in found.all("table"):
-        inside = [e["tag"] for e in found.elements if table in e["in"]]
+    for table in document.all("table"):
+        inside = [e["tag"] for e in document.elements if table in e["in"]]
         assert inside.count("caption") == 1
-    assert all("scope" in th for th in found.all("th"))
-    for figure in found.all("figure"):
-        [chart] = [e for e in found.all("div", figure["id"]) if "aria-label" in e]
+    assert all("scope" in th for th in document.all("th"))
+    for figure in document.all("figure"):
+        [chart] = [e for e in document.all("div", figure["id"]) if "aria-label" in e]
         assert chart["aria-label"].startswith("Chart: ")
 
 
@@ -362,7 +362,7 @@ def test_a_followed_page_says_when_it_was_written_and_stamps_what_it_says(writte
     pages = [read(written, follow=2.0), read(written, follow=2.0), read(written)]
     written.write_rows([row("other", 1, 0.5)])  # of no trial that was asked for
     pages.append(read(written))
-    heads = [found.all("html")[0] for found in pages]
+    heads = [document.all("html")[0] for document in pages]
     stamps = [head["data-stamp"] for head in heads]
     assert stamps[0] == stamps[1] != stamps[2] == stamps[3]
     assert [bool(head["data-written"]) for head in heads] == [True, True, False, False]
@@ -446,24 +446,24 @@ def test_a_readers_numbers_are_not_called_the_articles(written):
         **vars(CLAIM)
         | {"kind": "own", "finding": None, "contrasts": (CONTRAST,), "printed": (3.0,)}
     )
-    found = read(written, Claims(sections=article().sections, claims=(own,)))
-    heads = found.texts("h3", "section-lr_compensation")
+    document = read(written, Claims(sections=article().sections, claims=(own,)))
+    heads = document.texts("h3", "section-lr_compensation")
     assert heads == ["Our runs", "Your numbers"]
-    assert "Of the article's" not in found.text_of("summary")
+    assert "Of the article's" not in document.text_of("summary")
 
 
 def test_verdicts_stand_in_the_summary_and_with_their_section(written, monkeypatch):
     verdict = Verdict(claim=CLAIM, verdict="contradicted", results=RESULTS)
     monkeypatch.setattr(made, "judge", lambda *evidence: [verdict])
-    found = read(written)
+    document = read(written)
     for place in ("summary", "finding-1"):
-        assert "Larger is worse. contradicted" in found.text_of(place) or (
-            "Finding 1 contradicted Larger is worse." in found.text_of(place)
+        assert "Larger is worse. contradicted" in document.text_of(place) or (
+            "Finding 1 contradicted Larger is worse." in document.text_of(place)
         )
-        assert verdict.sentence in found.text_of(place)
-    [article_] = found.all("article", "section-lr_compensation")
+        assert verdict.sentence in document.text_of(place)
+    [article_] = document.all("article", "section-lr_compensation")
     assert article_["id"] == "finding-1"
-    assert "3 contrasts" in found.text_of("finding-1")
+    assert "3 contrasts" in document.text_of("finding-1")
 
 
 def test_a_column_of_texts_names_each_once_and_numbers_have_six_digits():

@@ -11,15 +11,8 @@ from scipy import stats
 
 from analysis.claims.claim import Contrast
 from analysis.claims.evidence import scale_of
-from analysis.statistics.intervals import (
-    COSINE,
-    PERCENTAGE,
-    POINTS,
-    POSITIVE,
-    REAL,
-    half_width,
-    summarize,
-)
+from analysis.scales import COSINE, PERCENTAGE, POINTS, POSITIVE, REAL
+from analysis.statistics.intervals import half_width, summarize_seeds
 
 BOUNDED = {"per cent": PERCENTAGE, "points": POINTS, "cosine": COSINE}
 
@@ -86,7 +79,7 @@ def test_what_lies_outside_of_its_scale_keeps_a_plain_interval():
 
 def test_one_seed_has_the_mean_for_both_ends():
     long = pd.DataFrame({"label": ["a"], "seed": [0], "value": [97.0]})
-    [row] = summarize(long, PERCENTAGE).to_dict("records")
+    [row] = summarize_seeds(long, PERCENTAGE).to_dict("records")
     assert (row["lower"], row["mean"], row["upper"]) == (97.0, 97.0, 97.0)
 
 
@@ -98,10 +91,12 @@ def test_each_metric_is_summarized_on_its_own_scale():
             "value": [90.0, 98.0, 0.1, 0.4],
         }
     )
-    found = summarize(long, {"acc": PERCENTAGE, "loss": POSITIVE}).set_index("metric")
-    assert found.loc["acc", "upper"] < 100
-    assert found.loc["loss", "lower"] > 0
-    assert summarize(long[:0], {"acc": PERCENTAGE}).empty
+    summary = summarize_seeds(long, {"acc": PERCENTAGE, "loss": POSITIVE}).set_index(
+        "metric"
+    )
+    assert summary.loc["acc", "upper"] < 100
+    assert summary.loc["loss", "lower"] > 0
+    assert summarize_seeds(long[:0], {"acc": PERCENTAGE}).empty
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from analysis.frames.bins import bin_entries, bin_norms
 from analysis.statistics.fits import fit_powers, fit_squares
-from analysis.statistics.moments import summarize, summarize_entries
+from analysis.statistics.moments import summarize_draws, summarize_entries
 from analysis.statistics.variance import split_variance
 from raybs.gradients.sums import Sums, flat
 from raybs.models.state import State
@@ -28,15 +28,15 @@ def draws(values, **fields):
             "status": "complete",
             "norm": float(value),
         }
-        for (regime, size), found in values.items()
-        for number, value in enumerate(found)
+        for (regime, size), norms in values.items()
+        for number, value in enumerate(norms)
     ]
     return pd.DataFrame(rows).assign(**fields)
 
 
 def test_moments_and_the_articles_bars_are_the_literal_ones():
     frame = draws({("early", 1): [1, 2, 3], ("early", 4): [4, 4, 10]})
-    small, large = summarize(frame, "norm").to_dict("records")
+    small, large = summarize_draws(frame, "norm").to_dict("records")
     assert (small["mean"], large["mean"]) == (2, 6)
     assert small["deviation"] == pytest.approx(np.sqrt(2 / 3))
     assert large["deviation"] == pytest.approx(np.sqrt(8))
@@ -50,9 +50,9 @@ def test_moments_and_the_articles_bars_are_the_literal_ones():
 def test_intervals_are_as_wide_as_theory_has_it():
     """Of a normal sample: s / sqrt(n) of the mean, s / sqrt(2 n) of the deviation."""
     rng = np.random.default_rng(1)
-    [row] = summarize(draws({("a", 1): rng.normal(100, 5, 1000)}), "norm").to_dict(
-        "records"
-    )
+    [row] = summarize_draws(
+        draws({("a", 1): rng.normal(100, 5, 1000)}), "norm"
+    ).to_dict("records")
     error = row["deviation"] / np.sqrt(1000)
     width = row["mean_upper"] - row["mean_lower"]
     assert width == pytest.approx(2 * 1.96 * error, rel=0.08)
@@ -65,9 +65,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(2)
     held = 0
     for _ in range(200):
-        [row] = summarize(draws({("a", 1): rng.normal(10, 2, 80)}), "norm").to_dict(
-            "records"
-        )
+        [row] = summarize_draws(
+            draws({("a", 1): rng.normal(10, 2, 80)}), "norm"
+        ).to_dict("records")
         held += row["mean_lower"] <= 10 <= row["mean_upper"]
     assert 180 <= held <= 199  # 95 % of 200, less what 80 draws cost a bootstrap
 
@@ -139,13 +139,13 @@ def test_variance_is_split_by_what_it_is_due_to():
     assert shares(sets + zero)["share"]["samples"] == pytest.approx(1)
     assert shares(orders + zero)["share"]["order"] == pytest.approx(1)
     assert shares(both)["share"]["interaction"] > 0.9
-    found = shares(10 + 3 * sets + 2 * orders + 1 * both)
+    split = shares(10 + 3 * sets + 2 * orders + 1 * both)
     truth = {"samples": 9 / 14, "order": 4 / 14, "interaction": 1 / 14}
     for part, share in truth.items():
-        assert found["lower"][part] < share < found["upper"][part]
-    assert found["variance"]["interaction"] == pytest.approx(1, rel=0.15)
-    assert set(found["num_sets"]) == {30}
-    assert set(found["num_orders"]) == {20}
+        assert split["lower"][part] < share < split["upper"][part]
+    assert split["variance"]["interaction"] == pytest.approx(1, rel=0.15)
+    assert set(split["num_sets"]) == {30}
+    assert set(split["num_orders"]) == {20}
 
 
 def test_a_grid_with_holes_is_not_split():
@@ -223,11 +223,11 @@ def test_gradients_of_known_mean_and_covariance_have_the_norms_they_must():
         entries.append(flat(sums.weighted).numpy().ravel())
     expected = num_steps**2 * (mean**2).sum() + num_steps * mean.size
     assert np.mean(squares) == pytest.approx(expected, rel=0.02)
-    found = np.stack(entries)
-    assert found.mean(0) == pytest.approx(
+    values = np.stack(entries)
+    assert values.mean(0) == pytest.approx(
         num_samples * num_steps * mean.ravel(), abs=5 * 16 / np.sqrt(400)
     )
-    centered = (found - found.mean(0)).astype(np.float32)
+    centered = (values - values.mean(0)).astype(np.float32)
     row = summarize_entries(histogram(centered, num_draws=400)).iloc[0]
     assert row["deviation"] == pytest.approx(num_samples * np.sqrt(num_steps), rel=0.02)
     assert row["kurtosis"] == pytest.approx(0, abs=0.05)

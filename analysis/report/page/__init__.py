@@ -81,7 +81,7 @@ def contrasts_table(verdict: Verdict) -> pd.DataFrame:
                 "contrast": describe(result.contrast),
                 "claimed": bounds(result.contrast),
                 "ours (95 %)": measured(result) if is_there else result.missing,
-                "mean / deviation": _number(result.standardized),
+                "mean / deviation": _standardized(result.standardized),
                 unit: f"{result.num:,}",
                 "diverged": f"{result.num_diverged:,}",
                 "p for": _p(result.p_for) if is_there else "-",
@@ -99,7 +99,7 @@ def _needed(result: Result, num_needed: int) -> str:
     return f"over {most:,}" if result.needed >= most else f"{result.needed:,}"
 
 
-def _number(value: float) -> str:
+def _standardized(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
 
 

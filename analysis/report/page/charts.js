@@ -35,11 +35,11 @@
   }
 
   function datasets(spec) {
-    const found = {};
+    const named = {};
     visit(spec, ({ data }) => {
-      if (data?.name in stored) found[data.name] ??= rows(stored[data.name]);
+      if (data?.name in stored) named[data.name] ??= rows(stored[data.name]);
     });
-    return found;
+    return named;
   }
 
   // Calls `act` on a spec and on all specs within.
