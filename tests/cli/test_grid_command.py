@@ -59,10 +59,10 @@ def test_it_is_the_python_call(here, subset):
         dataset=subset.name,
     )
     before = sorted(Path("results/rows").iterdir())
-    found = run(sweep, name="mine", local=True)
+    frames = run(sweep, name="mine", local=True)
     assert sorted(Path("results/rows").iterdir()) == before  # nothing was trained
     trials = analysis.load("results").trials.set_index("sweep")["trial"]
-    assert set(trials["grid"]) == set(trials["mine"]) == set(found.trials["trial"])
+    assert set(trials["grid"]) == set(trials["mine"]) == set(frames.trials["trial"])
 
 
 def test_a_plan_starts_nothing(here, subset):
@@ -128,7 +128,7 @@ def test_bad_requests_are_refused_before_anything_starts(here, change, words):
 
 
 def test_grid_stands_alone():
-    output = call("grid", "recovery", command=main, status=2)
+    output = call("recovery", "grid", command=main, status=2)
     assert "'grid' stands alone" in output
 
 

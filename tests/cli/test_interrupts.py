@@ -42,12 +42,12 @@ def patched(function):
     return sending
 
 class Importing(importlib.abc.MetaPathFinder):
-    def find_spec(self, found, path, target=None):
-        if found == place and numbers:
+    def find_spec(self, wanted, path, target=None):
+        if wanted == place and numbers:
             sys.meta_path.remove(self)
             if not name:
                 send()
-            spec = importlib.util.find_spec(found)
+            spec = importlib.util.find_spec(wanted)
             run = spec.loader.exec_module
             def run_and_patch(module):
                 run(module)
@@ -78,8 +78,8 @@ if moment == "gone":
 elif moment == "leaving":
     from raybs import interrupts
     install = interrupts.install
-    def installed(module):
-        install(module)
+    def installed(command):
+        install(command)
         atexit.register(send)
     interrupts.install = installed
 else:
@@ -113,7 +113,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
     [
         "click",  # the first import of another's
         "pyarrow",  # written in C
-        "raybs.cli.values:parse_seeds",
+        "raybs.cli.values:Seeds.read",
         "raybs.plan.plan:make_plan",
         "torch",
         "raybs.trackers.terminal:Display.on_event",  # training
