@@ -5,6 +5,7 @@
 """
 
 import sys
+from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -35,3 +36,20 @@ def import_beside(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def check_workers_import_raybs() -> None:
+    """See that nothing in the current folder takes the place of raybs on Ray's workers.
+
+    They look there first, also where this process did not.
+
+    Raises:
+        ValueError: Something does.
+    """
+    spec = PathFinder.find_spec("raybs", [str(Path.cwd())])
+    theirs = spec.origin if spec else None  # None, too, of a folder that only has files
+    if theirs and Path(theirs).resolve() != (ROOT / "raybs/__init__.py").resolve():
+        raise ValueError(
+            f"{theirs} hides raybs from Ray's workers; rename it, or start in another "
+            "folder."
+        )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import click
 
+from raybs.beside import check_workers_import_raybs
 from raybs.cli.errors import quoted, said_politely
 from raybs.cli.groups import SETTINGS
 from raybs.config.units import size
@@ -64,6 +65,7 @@ def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
     from raybs.launch.ray.nodes import ask_nodes, lets_in
     from raybs.launch.ray.session import ray_session
 
+    check_workers_import_raybs()
     store = open_store(store_uri, create=True)
     num_bytes = arrays.x_train.nbytes + arrays.x_test.nbytes
     with ray_session(resources, num_bytes) as dashboard:

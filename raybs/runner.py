@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from raybs import interrupts
-from raybs.beside import import_beside
+from raybs.beside import check_workers_import_raybs, import_beside
 from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import path
@@ -270,6 +270,7 @@ def _launch(
         if local:
             from raybs.launch.local import run_local as launch
         else:
+            check_workers_import_raybs()
             from raybs.launch.ray.tune import run_ray as launch
 
         def calibrate(

@@ -84,12 +84,15 @@ elif moment == "leaving":
     interrupts.install = installed
 else:
     sys.meta_path.insert(0, Importing())
-runpy.run_module(module, run_name="__main__", alter_sys=True)
+if "/" in module:
+    runpy.run_path(module, run_name="__main__")
+else:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
 def signalled(moment, numbers, *words, module="raybs.sweep"):
-    """Run a command that is sent signals at `moment`: exit status, what it said."""
+    """Run a module, or a script, that is sent signals: exit status, what it said."""
     sent = ",".join(str(int(number)) for number in numbers)
     done = run([sys.executable, "-c", WRAPPER, moment, sent, module, *words])
     for number in numbers:
@@ -128,6 +131,16 @@ def test_at_any_moment_a_signal_ends_in_words(sweep_file, moment, number):
     status, said = signalled(moment, [number], *words)
     check_stopped(status, said, "python -m raybs.sweep mine.py --local --seeds 1")
     assert not list(Path().rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("moment", ["click", "raybs.plan.plan:make_plan", "leaving"])
+def test_a_signal_ends_the_script_in_words_that_name_it(
+    script, sweep_file, moment, number
+):
+    words = ["sweep", sweep_file(), "--local"]
+    status, said = signalled(moment, [number], *words, module=script)
+    check_stopped(status, said, "raybs sweep mine.py --local")
 
 
 @pytest.mark.parametrize("number", BOTH)
