@@ -95,6 +95,7 @@ RIGHT = {"--batch-size": "16,64", "--learning-rate": "0.1", "--epochs": "1"}
         ({"--learning-rate": "nan"}, "'nan': give numbers"),
         ({"--learning-rate": "1_0"}, "'1_0': give numbers"),
         ({"--until": "test_accuracy=\u0661"}, "give a column and a number"),
+        ({"--seeds": "1, x"}, "--seeds '1, x': give how many"),
         ({"--hidden": "9999999999"}, "use whole numbers, 1 to 1000000"),
         ({"--batch-size": "0,16"}, "batch_size=0; use a whole number of at least 1"),
         ({"--batch-size": "70000"}, "batch_size=70000 exceeds the 60000 training"),
@@ -125,6 +126,12 @@ def test_bad_requests_are_refused_before_anything_starts(here, change, words):
     output = call(*[part for pair in given.items() for part in pair], status=2)
     assert words in output
     assert not (here / "results").exists()
+
+
+def test_a_goal_is_given_once():
+    given = [part for pair in RIGHT.items() for part in pair]
+    goals = ("--until", "test_loss=1", "--until", "test_loss=2")
+    assert "--until test_loss is given twice" in call(*given, *goals, status=2)
 
 
 def test_grid_stands_alone():

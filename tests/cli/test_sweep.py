@@ -374,6 +374,7 @@ def test_what_only_adds_to_a_recorded_sweep_takes_its_place(here, subset):
         (["recovery", "--max-epoch", 1], "--max-epochs"),
         (["recovery", "--max-epochs", 0], "0"),
         (["missing.py"], "no such file"),
+        (["a\x1b[2J\x07.py"], "a\\x1b[2J\\x07.py: there is no such file"),
         (["recovery", "--seeds", "x"], "--seeds 'x'"),
         (["recovery", "--seeds", "0"], "--seeds '0'"),
         (["recovery", "--seeds", "-1"], "--seeds '-1'"),
