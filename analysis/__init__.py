@@ -1,8 +1,14 @@
 """From stored rows to tidy frames, charts and tables."""
 
+import sys
 from typing import TYPE_CHECKING
 
-from raybs.lazy import attach
+try:
+    from raybs.lazy import attach
+except ImportError:
+    said = f"{sys.modules['raybs'].__file__} hides the raybs that analysis needs"
+    # With this name, `python -m analysis` says no more than this line.
+    raise ImportError(f"{said}; rename it", name=__name__) from None
 
 if TYPE_CHECKING:
     from analysis.advice.compare import Advice, advise

@@ -3,7 +3,7 @@
 from raybs import interrupts
 
 if __name__ == "__main__":  # before all other imports, which take a while
-    interrupts.install("analysis")
+    interrupts.install("python -m analysis")
 
 import sys
 from datetime import datetime
@@ -21,6 +21,7 @@ from analysis.report.files import KINDS, figures_folder, write, write_findings
 from analysis.report.terminal import advise_on, draw_sweeps, print_findings
 from analysis.report.watch import SECONDS, watch
 from raybs.cli.errors import said_politely
+from raybs.cli.groups import SETTINGS, Branching
 from raybs.cli.numbers import Number
 from raybs.store.opening import open_store
 from raybs.store.store import Store
@@ -56,8 +57,6 @@ Examples:
   python -m analysis advise results grid --margin 0.5  # half a point is no difference
 """
 
-SETTINGS = {"max_content_width": 88}
-
 claims_option = click.option(
     "--claims",
     "claims_file",
@@ -66,7 +65,7 @@ claims_option = click.option(
 )
 
 
-@click.command(epilog=EXAMPLES, context_settings=SETTINGS)
+@click.command("report", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--results",
@@ -97,7 +96,7 @@ claims_option = click.option(
     help="Write the report again whenever something is stored, until Ctrl-C; a "
     "browser that has it open follows.",
 )
-def main(
+def report_command(
     names: tuple[str, ...],
     results: str,
     figures: str | None,
@@ -110,7 +109,7 @@ def main(
     The report is one HTML file, which needs no network: the article's sections beside
     your runs, its findings judged on them, and all other sweeps.
     """
-    with said_politely("analysis"):
+    with said_politely():
         if is_live and kinds != ("html",):
             raise ValueError("--watch writes the report, which is --format html.")
         claims = load_claims(claims_file)
@@ -120,10 +119,10 @@ def main(
         others = [kind for kind in dict.fromkeys(kinds) if kind != "html"]
         draw_sweeps(store, names, figures, others)
         if "md" in kinds:
-            found = judge(claims, *read_evidence(store))
-            mine = [v for v in found if not names or v.claim.sweep in names]
-            if mine:
-                write_findings(store, figures, mine)
+            judged = judge(claims, *read_evidence(store))
+            of_names = [v for v in judged if not names or v.claim.sweep in names]
+            if of_names:
+                write_findings(store, figures, of_names)
         if "html" in kinds:
             path = _report(store, names, figures, claims)
             click.echo(f"The report: {path}")
@@ -172,10 +171,10 @@ def findings_command(results: str, claims_file: str | None) -> None:
     Supported, contradicted, inconclusive or not run: by the means over seeds that are
     stored, whichever sweep they are from.
     """
-    with said_politely("analysis"):
-        found = verdicts(results, claims_file)
-        print_findings(found)
-        lost = [verdict for verdict in found if verdict.is_lost]
+    with said_politely():
+        judged = verdicts(results, claims_file)
+        print_findings(judged)
+        lost = [verdict for verdict in judged if verdict.is_lost]
         for verdict in lost:
             click.echo(
                 f"No longer supported: {verdict.claim.sentence} {verdict.sentence}",
@@ -216,15 +215,15 @@ def advise_command(
     From the sweeps NAME of the results folder RESULTS (all, if none is named) that have
     two batch sizes or more under one budget.
     """
-    with said_politely("analysis"):
+    with said_politely():
         if target is not None:
             check_target(target)
         store = open_store(results)
-        found = load(store)
-        known = sorted(found.trials["sweep"].unique())
+        frames = load(store)
+        known = sorted(frames.trials["sweep"].unique())
         num_advised = 0
         for name in names or known:
-            part = only(found, name)
+            part = only(frames, name)
             click.echo(f"\n{name}: {part.trials['title'].iloc[0]}")
             text, charts = advise_on(part, target=target, margin=margin)
             if text:
@@ -243,11 +242,7 @@ def advise_command(
             )
 
 
-COMMANDS = {"advise": advise_command, "findings": findings_command}
+main = Branching(report_command, [advise_command, findings_command])
 
 if __name__ == "__main__":
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    if word in COMMANDS:
-        name = f"python -m analysis {word}"
-        interrupts.run(lambda: COMMANDS[word](sys.argv[2:], prog_name=name))
-    interrupts.run(lambda: main(prog_name="python -m analysis"))
+    interrupts.run(main)

@@ -3,15 +3,16 @@
 from raybs import interrupts
 
 if __name__ == "__main__":  # before all other imports, which take a while
-    interrupts.install("raybs.doctor")
+    interrupts.install("python -m raybs.doctor")
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
-from raybs.cli.errors import said_politely
+from raybs.beside import check_workers_import_raybs
+from raybs.cli.errors import quoted, said_politely
+from raybs.cli.groups import SETTINGS
 from raybs.config.units import size
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.launch.ray.health import CHECKS, Cluster, Node, faults
@@ -32,15 +33,15 @@ request.
 
 
 def report(cluster: Cluster) -> Iterator[str]:
-    """Yield what was found, in words: each check, then each fault with its remedy."""
+    """Yield in words what was seen: each check, then each fault with its remedy."""
     driver, *nodes = cluster.nodes
     yield f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}; this driver has " + (
         ", ".join(f"{name} {version}" for name, version in driver.versions.items())
     )
     yield from map(_words, nodes)
-    found = faults(cluster)
+    messages = faults(cluster)
     for check, remedy in CHECKS.items():
-        wrong = [message for other, message in found if other == check]
+        wrong = [message for other, message in messages if other == check]
         yield f"{'FAULT' if wrong else 'ok':>7}  {check}"
         yield from (f"         {message}." for message in wrong)
         if wrong:
@@ -64,6 +65,7 @@ def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
     from raybs.launch.ray.nodes import ask_nodes, lets_in
     from raybs.launch.ray.session import ray_session
 
+    check_workers_import_raybs()
     store = open_store(store_uri, create=True)
     num_bytes = arrays.x_train.nbytes + arrays.x_test.nbytes
     with ray_session(resources, num_bytes) as dashboard:
@@ -75,7 +77,7 @@ def examine(store_uri: str, arrays: Arrays, resources: Resources) -> Cluster:
         )
 
 
-@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
+@click.command("doctor", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.option(
     "--address",
     metavar="ADDRESS",
@@ -103,13 +105,13 @@ def main(address: str | None, results: str, dataset: str) -> None:
     the dataset arriving, disk and shared memory; of the cluster: whether it asks for a
     token, and whether its dashboard is exposed.
     """
-    with said_politely("raybs.doctor"):
+    with said_politely():
         resources = Resources(address=find_address(address))
         arrays = load_arrays(dataset)
         try:
             cluster = examine(results, arrays, resources)
         except ValueError as error:  # so would a sweep
-            click.echo(f"  FAULT  {error}", err=True)
+            click.echo(f"  FAULT  {quoted(error)}", err=True)
             sys.exit(1)
         for line in report(cluster):
             click.echo(line)
@@ -118,6 +120,4 @@ def main(address: str | None, results: str, dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    # The packages beside this one, whatever the current folder holds by these names.
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     interrupts.run(main)

@@ -17,20 +17,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 STATUS = 130
 
-_again = ""  # what was typed, once `install` was called
+_again = "the same command"  # what was typed, once `install` was called
 _raises = False  # or else a signal ends the process where it is
 _arrived = False  # since a signal raises
 _said = False
 
 
-def install(module: str) -> None:
-    """Answer signals from here on, as the command `python -m MODULE` that was typed.
+def install(command: str) -> None:
+    """Answer signals from here on, as `command` with the arguments that were typed.
 
     While it imports what it needs, and once its work is done, a signal ends it where it
     is; within `raising` it raises.
     """
     global _again
-    _again = command(module)
+    _again = " ".join([command, *map(shlex.quote, sys.argv[1:])])
     for number in SIGNALS:
         signal.signal(number, _on_signal)
     # What is registered first is called last: behind it Python sets signals back to
@@ -38,9 +38,9 @@ def install(module: str) -> None:
     atexit.register(_deafen)
 
 
-def command(module: str) -> str:
-    """Return what was typed to run `module`."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+def again() -> str:
+    """Return what was typed, to go on by."""
+    return _again
 
 
 @contextlib.contextmanager
@@ -88,17 +88,17 @@ def run(main: Callable[[], object]) -> None:
         main()
     except BaseException as error:
         if _arrived and getattr(error, "code", None) != STATUS:
-            say_stopped(_again)
+            say_stopped()
             sys.exit(STATUS)
         raise
 
 
-def say_stopped(again: str) -> None:
+def say_stopped() -> None:
     """Say, once, that the command was stopped, and how to go on."""
     global _raises, _said
     _raises = False
     if not _said:
-        say(f"Stopped; what is done is kept. To go on:\n  {again}")
+        say(f"Stopped; what is done is kept. To go on:\n  {_again}")
         _said = True  # not before: a signal may come here, too, and end it
 
 
@@ -115,7 +115,7 @@ def say(text: str) -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _raises:
         interrupt()
-    say_stopped(_again)
+    say_stopped()
     for other in SIGNALS:  # once more, where the last output finds no reader
         signal.signal(other, lambda *_: os._exit(STATUS))
     with contextlib.suppress(AttributeError, RuntimeError, OSError, ValueError):

@@ -14,7 +14,7 @@ def attach(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` of a package (PEP 562).
 
-    `modules` says where each name that it offers is defined. Its modules are found as
+    `modules` says where each name that it offers is defined. Its modules are there as
     well, as in raybs.config.
     """
 

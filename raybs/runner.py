@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from raybs import interrupts
+from raybs.beside import check_workers_import_raybs, import_beside
 from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import path
@@ -83,6 +84,7 @@ def run(
         ValueError: The sweep cannot be run as it is asked for; nothing was started.
         KeyboardInterrupt: It was interrupted; what is done is kept.
     """
+    import_beside("analysis")
     import analysis
 
     changes = Changes(seeds=seeds, max_epochs=max_epochs)
@@ -268,6 +270,7 @@ def _launch(
         if local:
             from raybs.launch.local import run_local as launch
         else:
+            check_workers_import_raybs()
             from raybs.launch.ray.tune import run_ray as launch
 
         def calibrate(

@@ -3,32 +3,23 @@
 from raybs import interrupts
 
 if __name__ == "__main__":  # before all other imports, which take a while
-    interrupts.install("raybs.sweep")
-
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+    interrupts.install("python -m raybs.sweep")
 
 import click
 
-from raybs.cli.command import run_command, with_options
+from raybs.cli.command import Where, run_command, with_options
 from raybs.cli.errors import refuse_together, said_politely
-from raybs.cli.grid import ListOf, grid_command
+from raybs.cli.grid import grid_command
+from raybs.cli.groups import SETTINGS, Branching
 from raybs.cli.numbers import WholeNumber
-from raybs.cli.values import parse_crossed, parse_names, parse_seeds
+from raybs.cli.prune import prune_store
+from raybs.cli.values import Crossed, ListOf, Seeds, SweepName
 from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.config.trial import PRECISIONS
-from raybs.config.units import size
-from raybs.config.validation import count
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find
 from raybs.store.opening import open_store
-from raybs.store.store import Store
-
-if TYPE_CHECKING:
-    from raybs.plan.prune import Pruning
 
 EXAMPLES = """
 \b
@@ -46,10 +37,11 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 """
 
 
-@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
-@click.argument("names", nargs=-1, metavar="[NAME | FILE.py]...")
+@click.command("sweep", epilog=EXAMPLES, context_settings=SETTINGS)
+@click.argument("names", nargs=-1, type=SweepName(), metavar="[NAME | FILE.py]...")
 @click.option(
     "--seeds",
+    type=Seeds(),
     metavar="N | LIST",
     help="How many seeds (5: 0 to 4), or which ones (0,3,7).  [default: the sweep's]",
 )
@@ -68,7 +60,7 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 @click.option(
     "--draws",
     "num_draws",
-    type=WholeNumber(),
+    type=WholeNumber(min=0),
     metavar="N",
     help="Gradient sweeps: draws per regime and batch size.  [default: the sweep's]",
 )
@@ -82,11 +74,13 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 @click.option(
     "--regime",
     "regimes",
+    type=ListOf(str),
     metavar="LIST",
     help="Gradient sweeps: only these regimes (early,late).",
 )
 @click.option(
     "--crossed",
+    type=Crossed(),
     metavar="SETSxORDERS",
     help="Gradient sweeps: besides, so many sample sets under so many orders each "
     "(30x30): what makes the norms differ.",
@@ -109,20 +103,20 @@ something failed; 2 for a wrong request; 130 if it was stopped.
     "folder, and ask whether to delete them; with --plan only list them.",
 )
 @with_options
-def main(
+def sweep_command(
     names: tuple[str, ...],
-    seeds: str | None,
+    seeds: list[int] | None,
     max_epochs: int | None,
     precision: str | None,
     num_draws: int | None,
     batch_sizes: list[int] | None,
-    regimes: str | None,
-    crossed: str | None,
+    regimes: list[str] | None,
+    crossed: tuple[int, int] | None,
     frozen: bool,
     keep_gradients: bool,
     list_only: bool,
     prune: bool,
-    **where: Any,
+    where: Where,
 ) -> None:
     """Run one or more sweeps, and end with their tables and charts.
 
@@ -130,39 +124,42 @@ def main(
     already holds is not done again, whichever sweep it is from. For grids of your own:
     python -m raybs.sweep grid --help.
     """
-
-    def ask() -> list[Asked]:
-        if not names:
-            raise ValueError(
-                f"Name a sweep: {', '.join(sweep_names())}; or see --help."
-            )
-        if "grid" in names:
-            raise ValueError("'grid' stands alone: python -m raybs.sweep grid --help.")
-        draws = {
-            "num_draws": num_draws,
-            "batch_sizes": batch_sizes,
-            "regimes": parse_names(regimes),
-            "crossed": parse_crossed(crossed),
-            "frozen": frozen or None,
-        }
-        changes = Changes(
-            seeds=parse_seeds(seeds) if seeds is not None else (),
-            max_epochs=max_epochs,
-            precision=precision,
-            draws={name: value for name, value in draws.items() if value is not None},
-            keep_gradients=keep_gradients,
-        )
-        return find(names, changes)
-
+    draws = {
+        "num_draws": num_draws,
+        "batch_sizes": batch_sizes,
+        "regimes": regimes,
+        "crossed": crossed,
+        "frozen": frozen or None,
+    }
+    changes = Changes(
+        seeds=seeds or (),
+        max_epochs=max_epochs,
+        precision=precision,
+        draws={name: value for name, value in draws.items() if value is not None},
+        keep_gradients=keep_gradients,
+    )
     with said_politely():
         refuse_together("--prune", prune, names=names)
         if list_only:
             say_sweeps()
         elif prune:
-            store = open_store(where["results"])
-            prune_store(store, dry_run=where["plan_only"], confirmed=where["yes"])
+            store = open_store(where.results)
+            prune_store(store, dry_run=where.plan_only, confirmed=where.yes)
         else:
-            run_command(ask, **where)
+            run_command(lambda: find_asked(names, changes), where)
+
+
+def find_asked(names: tuple[str, ...], changes: Changes) -> list[Asked]:
+    """Return what the sweeps `names` ask for with `changes`.
+
+    Raises:
+        ValueError: None is named, or one is not as it must be.
+    """
+    if not names:
+        raise ValueError(f"Name a sweep: {', '.join(sweep_names())}; or see --help.")
+    if "grid" in names:
+        raise ValueError("'grid' stands alone: python -m raybs.sweep grid --help.")
+    return find(names, changes)
 
 
 def say_sweeps() -> None:
@@ -175,60 +172,7 @@ def say_sweeps() -> None:
         click.echo(f"{name:22}{title}  ({size})")
 
 
-def prune_store(store: Store, *, dry_run: bool, confirmed: bool) -> None:
-    """List states that no sweep needs; delete them once that is confirmed.
-
-    Raises:
-        ValueError: There is no terminal to ask at, and it was not confirmed.
-    """
-    from raybs.plan.prune import find_prunable
-
-    prunable = find_prunable(store)
-    for share in prunable.shares:
-        if share.sweep:
-            about = f"{share.sweep}, {count(share.num_trials, 'trial')}"
-        elif share.kept or share.gone:
-            about = "of no sweep recorded here, or unfinished"
-        else:
-            continue
-        stays = f"{count(share.kept, 'state')} ({size(share.kept_bytes)}) to keep"
-        goes = f"{share.gone} ({size(share.gone_bytes)}) to delete"
-        click.echo(f"  {about}: {stays}, {goes}")
-    said = _files(prunable)
-    if not prunable.paths:
-        click.echo(f"Nothing to delete in {store.uri}.")
-        return
-    if dry_run:
-        click.echo(f"{said}, to delete in {store.uri}; all rows stay.")
-        return
-    if not confirmed:
-        if not sys.stdin.isatty():
-            raise ValueError(
-                f"--prune deletes {said} in {store.uri}; confirm it with --yes."
-            )
-        try:
-            agreed = click.confirm(f"Delete {said} in {store.uri}? All rows stay.")
-        except click.Abort:  # the end of the input
-            agreed = False
-        if not agreed:
-            click.echo("Nothing was deleted.")
-            return
-        # A sweep may have started meanwhile, and go on from some of them.
-        still = find_prunable(store).sizes
-        sizes = {p: size for p, size in prunable.sizes.items() if p in still}
-        prunable = replace(prunable, sizes=sizes)
-    store.files.delete(prunable.paths)
-    click.echo(f"Deleted {_files(prunable)}.")
-
-
-def _files(prunable: "Pruning") -> str:
-    return f"{count(len(prunable.sizes), 'file')}, {size(prunable.num_bytes)}"
-
+main = Branching(sweep_command, [grid_command])
 
 if __name__ == "__main__":
-    # The packages beside this one, whatever the current folder holds by these names.
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-    if sys.argv[1:2] == ["grid"]:
-        name = "python -m raybs.sweep grid"
-        interrupts.run(lambda: grid_command(sys.argv[2:], prog_name=name))
     interrupts.run(main)

@@ -8,7 +8,7 @@ from raybs.config.gradient_sweep import Sweep
 from raybs.config.keys import state_keys
 from raybs.config.status import Status
 from raybs.config.sweep import TrainSweep
-from raybs.config.trial import LENGTHS, TrainConfig, canonical, label
+from raybs.config.trial import LENGTHS, ResolvedConfig, TrainConfig, canonical, label
 from raybs.store.records import as_resolved
 
 
@@ -54,7 +54,7 @@ class RecordedTrial:
     sweep: TrainSweep
     entries: Mapping[str, Any]
     config: TrainConfig
-    resolved: TrainConfig
+    resolved: ResolvedConfig
     keys: list[str]
 
 

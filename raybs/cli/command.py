@@ -1,15 +1,18 @@
-"""What the commands of `python -m raybs.sweep` share: options, plans, errors."""
+"""What the commands that run sweeps share: options, plans, what they end with."""
 
+import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import click
 
+from raybs.beside import import_beside
 from raybs.cli.errors import refuse_together
 from raybs.cli.numbers import Number, WholeNumber
-from raybs.cli.values import parse_gpus, parse_replicas
+from raybs.cli.values import Replicas, Share
 from raybs.config.grid import MAX_TRIALS
 from raybs.config.units import duration, size
 from raybs.config.validation import count
@@ -25,9 +28,6 @@ from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import Asked
 from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
 from raybs.store.opening import open_store
-from raybs.store.store import Store
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = [
     click.option(
@@ -78,6 +78,7 @@ OPTIONS = [
     ),
     click.option(
         "--gpus-per-trial",
+        type=Share(),
         metavar="0 | 1 | 1/n",
         help="GPUs per trial, or a share of one.  [default: 1 where there are GPUs]",
     ),
@@ -88,6 +89,7 @@ OPTIONS = [
     ),
     click.option(
         "--replicas",
+        type=Replicas(),
         default="1",
         show_default=True,
         metavar="N | auto",
@@ -125,69 +127,101 @@ OPTIONS = [
 """Where a sweep runs, and where its results go."""
 
 
-def with_options(command: F) -> F:
-    """Give a command OPTIONS; it gets their values by `run_command`."""
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where a sweep runs, and where its results go: the values of OPTIONS."""
+
+    results: str
+    data: str | None
+    plan_only: bool
+    local: bool
+    address: str | None
+    workers: int | None
+    threads: int
+    num_gpus: int | None
+    gpus_per_trial: float | None
+    device: str | None
+    replicas: int | None
+    trial_timeout: float
+    replace: bool
+    yes: bool
+    figures: str | None
+
+    @property
+    def resources(self) -> Resources:
+        """What trials run on.
+
+        Raises:
+            ValueError: Options exclude each other.
+        """
+        num_gpus, workers, address = self.num_gpus, self.workers, self.address
+        own: dict[str, object] = {"workers": workers, "num_gpus": num_gpus}
+        share = {"gpus_per_trial": self.gpus_per_trial}
+        refuse_together("--local", self.local, address=address, **own, **share)
+        refuse_together("--address", address, **own)
+        if not self.local:
+            address = find_address(address)
+            variable = "RAY_ADDRESS (unset it, to use this machine)"
+            refuse_together(variable, address, **own)
+        return Resources(
+            num_workers=workers,
+            num_threads=self.threads,
+            num_gpus=num_gpus,
+            gpus_per_trial=self.gpus_per_trial,
+            device=self.device,
+            num_replicas=self.replicas,
+            trial_timeout=self.trial_timeout,
+            address=address,
+        )
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command OPTIONS; it gets their values as `where`."""
+
+    @functools.wraps(command)
+    def gathered(**values: Any) -> None:
+        where = {field.name: values.pop(field.name) for field in fields(Where)}
+        command(where=Where(**where), **values)
+
     for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
-def run_command(
-    ask: Callable[[], list[Asked]],
-    *,
-    results: str,
-    data: str | None,
-    plan_only: bool,
-    local: bool,
-    address: str | None,
-    workers: int | None,
-    threads: int,
-    num_gpus: int | None,
-    gpus_per_trial: str | None,
-    device: str | None,
-    replicas: str,
-    trial_timeout: float,
-    replace: bool,
-    yes: bool,
-    figures: str | None,
-) -> None:
-    """Run what `ask` returns, to tables and charts; the rest are OPTIONS.
+def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
+    """Run what `ask` returns, to tables and charts.
 
     Raises:
         ValueError: It cannot be run as it is asked for.
     """
-    gpus = {"num_gpus": num_gpus, "gpus_per_trial": gpus_per_trial}
-    refuse_together("--local", local, address=address, workers=workers, **gpus)
-    refuse_together("--address", address, workers=workers, num_gpus=num_gpus)
-    if not local:
-        address = find_address(address)
-        given = "RAY_ADDRESS (unset it, to use this machine)"
-        refuse_together(given, address, workers=workers, num_gpus=num_gpus)
-    if data is not None:
-        os.environ["RAYBS_DATA"] = data
-    resources = Resources(
-        num_workers=workers,
-        num_threads=threads,
-        num_gpus=num_gpus,
-        gpus_per_trial=parse_gpus(gpus_per_trial),
-        device=device,
-        num_replicas=parse_replicas(replicas),
-        trial_timeout=trial_timeout,
-        address=address,
-    )
+    import_beside("analysis")  # which draws at the end: that much is certain
+    resources = where.resources
+    if where.data is not None:
+        os.environ["RAYBS_DATA"] = where.data
     asked = ask()
-    store = open_store(results, create=not plan_only, missing_ok=plan_only)
+    missing = where.plan_only
+    store = open_store(where.results, create=not missing, missing_ok=missing)
     plan = first_plan(asked, store, resources)
-    say_plan(plan, num_workers(resources, local=local))
-    if plan_only:
+    say_plan(plan, num_workers(resources, local=where.local))
+    if where.plan_only:
         if has_half(plan) and (slower := slower_half(plan.speed)):
             click.echo(f"Note: {slower}; it needs --yes.")
         for why in find_replaced(store, asked).values():
             click.echo(why)
         return
-    options = {"local": local, "replace": replace, "confirmed": yes}
-    outcome = carry_out(asked, plan, store, resources, figures=figures, **options)
-    draw(store, [item.name for item in asked], figures)
+    outcome = carry_out(
+        asked,
+        plan,
+        store,
+        resources,
+        local=where.local,
+        replace=where.replace,
+        confirmed=where.yes,
+        figures=where.figures,
+    )
+    from analysis.report.terminal import draw_sweeps
+
+    draw_sweeps(store, [item.name for item in asked], where.figures)
     if outcome.failures or outcome.left:
         click.echo(
             f"{len(outcome.failures)} failed, {outcome.left} epochs and draws are "
@@ -225,10 +259,3 @@ def say_plan(plan: Plan, num_workers: int) -> None:
 
 def _stretches(number: int) -> str:
     return f"{number:,} stretch{'' if number == 1 else 'es'}"
-
-
-def draw(store: Store, names: Sequence[str], figures: str | None) -> None:
-    """Print the tables and draw the charts of these sweeps."""
-    from analysis.report.terminal import draw_sweeps
-
-    draw_sweeps(store, names, figures)

@@ -1,19 +1,15 @@
 """python -m raybs.sweep grid: a sweep from lists of values on the command line."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from raybs.cli.command import run_command, with_options
+from raybs.cli.command import Where, run_command, with_options
 from raybs.cli.errors import said_politely
+from raybs.cli.groups import SETTINGS
 from raybs.cli.numbers import Number, WholeNumber
-from raybs.cli.values import (
-    parse_list,
-    parse_names,
-    parse_seeds,
-    parse_until,
-    parse_widths,
-)
+from raybs.cli.values import Goal, ListOf, Seeds, Widths
 from raybs.config.catalog import check_own_name
 from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
 from raybs.config.schedules import SCHEDULES
@@ -46,29 +42,10 @@ AXES = (
     *("momentum", "weight_decay", "learning_rate_rule", "schedule", "optimizer"),
     *("init", "dataset", "precision"),
 )
-"""Options that are lists of values, passed on to `grid` as they are."""
+"""Options that are lists of values, passed on to `grid`, as titles name them."""
 
 
-class ListOf(click.ParamType[list[Any]]):
-    """Values with commas between them."""
-
-    name = "list"
-
-    def __init__(self, kind: type) -> None:
-        """Hold what each value is."""
-        self.kind = kind
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[Any]:
-        """Return the values as a list."""
-        try:
-            return parse_list(value, self.kind)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 88})
+@click.command("grid", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.option(
     "--batch-size",
     type=ListOf(int),
@@ -107,6 +84,7 @@ class ListOf(click.ParamType[list[Any]]):
 )
 @click.option(
     "--until",
+    type=Goal(),
     multiple=True,
     metavar="COLUMN=VALUE",
     help="End a trial when it reaches this, as in test_accuracy=0.97 or "
@@ -176,6 +154,7 @@ class ListOf(click.ParamType[list[Any]]):
 )
 @click.option(
     "--hidden",
+    type=Widths(),
     multiple=True,
     default=("1024,1024",),
     show_default=True,
@@ -211,11 +190,13 @@ class ListOf(click.ParamType[list[Any]]):
 @click.option(
     "--zip",
     "zipped",
+    type=ListOf(str),
     metavar="NAMES",
     help="Walk these lists together, do not multiply them: batch_size,learning_rate.",
 )
 @click.option(
     "--seeds",
+    type=Seeds(),
     default="1",
     show_default=True,
     metavar="N | LIST",
@@ -240,41 +221,50 @@ class ListOf(click.ParamType[list[Any]]):
 @with_options
 def grid_command(
     name: str,
-    seeds: str,
-    until: tuple[str, ...],
-    hidden: tuple[str, ...],
-    zipped: str | None,
+    seeds: list[int],
+    until: tuple[tuple[str, float], ...],
+    hidden: tuple[tuple[int, ...], ...],
+    zipped: list[str] | None,
     seconds: float | None,
     base_batch_size: int,
     evaluate_every: int,
     nesterov: bool,
-    **others: Any,
+    where: Where,
+    **axes: Any,
 ) -> None:
     """Train all combinations of lists of values; end with tables, charts and advice.
 
     Say how long a trial is by --epochs, --steps, --samples or --seconds: what is equal
     for all of them decides which batch size is best.
     """
-    axes = {axis: others.pop(axis) for axis in AXES}
 
     def asked() -> list[Asked]:
         check_own_name(name)
         sweep = grid(
             **axes,
             nesterov=nesterov,
-            hidden=[parse_widths(text) for text in hidden],
+            hidden=list(hidden),
             seconds=seconds,
             base_batch_size=base_batch_size,
-            zipped=parse_names(zipped) or (),
-            seeds=parse_seeds(seeds),
-            until=parse_until(until),
+            zipped=zipped or (),
+            seeds=seeds,
+            until=_goals(until),
             evaluate_every=evaluate_every,
-            max_trials=None if others["yes"] else MAX_TRIALS,
+            max_trials=None if where.yes else MAX_TRIALS,
         )
-        several = [axis for axis in AXES if axes[axis] and len(axes[axis]) > 1]
+        several = [axis for axis in AXES if len(axes[axis] or ()) > 1]
         several += ["hidden"] if len(hidden) > 1 else []
         said = ", ".join(axis.replace("_", " ") for axis in several) or "one point"
         return [ask(name, f"Grid over {said}", sweep, Changes())]
 
     with said_politely():
-        run_command(asked, **others)
+        run_command(asked, where)
+
+
+def _goals(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
+    goals: dict[str, float] = {}
+    for column, value in pairs:
+        if column in goals:
+            raise ValueError(f"--until {column} is given twice; give it once.")
+        goals[column] = value
+    return goals

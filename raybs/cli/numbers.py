@@ -2,9 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # it takes no parameter before click 8.4
+    ParamType = click.ParamType
 
 
 def to_int(text: str) -> int:
@@ -34,7 +39,7 @@ def _plain(text: str) -> str:
     return text
 
 
-class _Typed(click.ParamType[Any]):
+class _Typed(ParamType):
     """Reads text by `read` before click looks at the bounds."""
 
     read: Callable[[str], float]

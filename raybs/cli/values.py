@@ -1,10 +1,13 @@
 """Values of command-line options that click does not know."""
 
-import contextlib
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from raybs.cli.numbers import to_float, to_int
+import click
+from click.shell_completion import CompletionItem
+
+from raybs.cli.errors import Refused
+from raybs.cli.numbers import ParamType, to_float, to_int
+from raybs.config.catalog import sweep_names
 from raybs.launch.resources import MAX_REPLICAS
 
 T = TypeVar("T")
@@ -15,129 +18,166 @@ KINDS = {int: to_int, float: to_float}
 """How numbers in lists are read."""
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Read "5" as the seeds 0 to 4, and "0,3,7" as these.
+class _Value(ParamType):
+    """Text that `read` understands, or that is refused by saying what is `wanted`."""
 
-    Raises:
-        ValueError: It is neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    numbers = [int(part) for part in parts if _is_digits(part)]
-    count = len(numbers) if len(numbers) > 1 else sum(numbers)
-    if len(numbers) < len(parts) or not 0 < count <= MAX_SEEDS:
-        raise ValueError(
-            f"--seeds {text!r}: give how many (5 means 0 to 4; up to {MAX_SEEDS}), or "
-            "a list: 0,3,7."
-        )
-    return numbers if len(numbers) > 1 else list(range(numbers[0]))
+    wanted: str
 
+    def read(self, text: str) -> Any:
+        """Return what `text` means.
 
-def _is_digits(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 20
+        Raises:
+            ValueError: It means nothing, in words that do not matter.
+        """
+        raise NotImplementedError
 
-
-def parse_names(text: str | None) -> list[str] | None:
-    """Read "early,late" as these names."""
-    return None if text is None else [name.strip() for name in text.split(",")]
-
-
-def parse_crossed(text: str | None) -> tuple[int, int] | None:
-    """Read "30x20" as 30 sample sets under 20 orders each.
-
-    Raises:
-        ValueError: It is no such grid.
-    """
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(_is_digits(part.strip()) for part in parts):
-        raise ValueError(f"--crossed {text!r}: give sample sets x orders, as in 30x30.")
-    return int(parts[0]), int(parts[1])
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return what the text means; what is no text was read already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except (ValueError, ZeroDivisionError):
+            option = param.opts[0] if param else self.name
+            raise Refused(f"{option} {value!r}: {self.wanted}.") from None
 
 
-def parse_gpus(text: str | None) -> float | None:
-    """Read a share of a GPU: "0", "1", "1/4" or "0.25".
+class Seeds(_Value):
+    """A number of seeds, "5" for 0 to 4, or which ones: "0,3,7"."""
 
-    Raises:
-        ValueError: It is another number, which Ray could not place.
-    """
-    if text is None:
-        return None
-    top, _, bottom = text.partition("/")
-    with contextlib.suppress(ValueError, ZeroDivisionError):
+    name = "seeds"
+    wanted = f"give how many (5 means 0 to 4; up to {MAX_SEEDS}), or a list: 0,3,7"
+
+    def read(self, text: str) -> list[int]:
+        """Return the seeds."""
+        numbers = [_to_count(part) for part in text.split(",")]
+        count = len(numbers) if len(numbers) > 1 else numbers[0]
+        if not 0 < count <= MAX_SEEDS:
+            raise ValueError(text)
+        return numbers if len(numbers) > 1 else list(range(count))
+
+
+class Crossed(_Value):
+    """Sample sets and orders of each: "30x20"."""
+
+    name = "crossed"
+    wanted = "give sample sets x orders, as in 30x30"
+
+    def read(self, text: str) -> tuple[int, int]:
+        """Return how many sample sets, and how many orders of each."""
+        sets, orders = map(_to_count, text.lower().split("x"))
+        return sets, orders
+
+
+class Share(_Value):
+    """A share of a GPU that Ray can place: "0", "1", "1/4" or "0.25"."""
+
+    name = "share"
+    wanted = "trials share a GPU evenly; use 0, 1, 1/2, 1/3, 1/4, 1/8 or any other 1/n"
+
+    def read(self, text: str) -> float:
+        """Return the share, of 1/n the exact one."""
+        top, _, bottom = text.partition("/")
         value = to_float(top) / to_float(bottom or "1")
         if value in (0.0, 1.0):
             return value
-        if (
-            0 < value < 1
-            and 1 / value < 100
-            and (abs(1 / value - round(1 / value)) < 0.01)
-        ):
-            return 1 / round(1 / value)
-    raise ValueError(
-        f"--gpus-per-trial {text!r}: trials share a GPU evenly; use 0, 1, "
-        "1/2, 1/3, 1/4, 1/8 or any other 1/n."
-    )
+        if not 0.01 < value < 1 or abs(1 / value - round(1 / value)) >= 0.01:
+            raise ValueError(text)
+        return 1 / round(1 / value)
 
 
-def parse_replicas(text: str) -> int | None:
-    """Read a number of replicas; None for "auto".
+class Replicas(_Value):
+    """A number of replicas; None for "auto"."""
 
-    Raises:
-        ValueError: It is neither.
-    """
-    if text == "auto":
-        return None
-    if _is_digits(text) and 0 < int(text) <= MAX_REPLICAS:
-        return int(text)
-    raise ValueError(f"--replicas {text!r}: give 1 to {MAX_REPLICAS}, or auto.")
+    name = "replicas"
+    wanted = f"give 1 to {MAX_REPLICAS}, or auto"
+
+    def read(self, text: str) -> int | None:
+        """Return the number, or None."""
+        if text == "auto":
+            return None
+        if text != text.strip() or not 0 < (number := _to_count(text)) <= MAX_REPLICAS:
+            raise ValueError(text)
+        return number
 
 
-def parse_list(text: str, kind: type[T]) -> list[T]:
+class Widths(_Value):
+    """Widths of hidden layers: "256,256", or "none"."""
+
+    name = "widths"
+    wanted = "give whole numbers, with commas between them"
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """Return the widths."""
+        return () if text == "none" else tuple(_to_list(text, int))
+
+
+class Goal(_Value):
+    """What ends a trial: "test_accuracy=0.97"."""
+
+    name = "goal"
+    wanted = "give a column and a number, as in test_accuracy=0.97"
+
+    def read(self, text: str) -> tuple[str, float]:
+        """Return the column and its value."""
+        column, _, value = text.partition("=")
+        return column, to_float(value)
+
+
+class ListOf(ParamType):
+    """Values with commas between them: whole numbers, numbers, or words."""
+
+    name = "list"
+
+    def __init__(self, kind: type) -> None:
+        """Hold what each value is."""
+        self.kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """Return the values as a list."""
+        if isinstance(value, list):
+            return value
+        try:
+            return _to_list(value, self.kind)
+        except ValueError:
+            what = {int: "whole numbers", float: "numbers"}.get(self.kind, "values")
+            text = f"{value!r}: give {what}, with commas between them."
+            self.fail(text, param, ctx)
+
+
+class SweepName(ParamType):
+    """The name of a sweep, or a file: a shell completes both."""
+
+    name = "sweep"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin so, and let the shell add its files."""
+        names = [name for name in sweep_names() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+def _to_count(text: str) -> int:
+    """Read digits alone, with spaces around them."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20):
+        raise ValueError(text)
+    return int(digits)
+
+
+def _to_list(text: str, kind: type[T]) -> list[T]:
     """Read "16,64" as a list of whole numbers, "0.1,1e-3" of numbers, or of words.
 
     Raises:
         ValueError: A part is none of that kind.
     """
     parts = [part.strip() for part in text.split(",")]
-    try:
-        if "" in parts:
-            raise ValueError
-        read: Any = KINDS.get(kind, kind)
-        return [read(part) for part in parts]
-    except ValueError:
-        what = {int: "whole numbers", float: "numbers"}.get(kind, "values")
-        raise ValueError(f"{text!r}: give {what}, with commas between them.") from None
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Read "256,256" or "none" as the widths of hidden layers.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    try:
-        return () if text == "none" else tuple(parse_list(text, int))
-    except ValueError as error:
-        raise ValueError(f"--hidden {error}") from None
-
-
-def parse_until(texts: Sequence[str]) -> dict[str, float]:
-    """Read each of "test_accuracy=0.97" and the like as what ends a trial.
-
-    Raises:
-        ValueError: One is no such text, or a column is there twice.
-    """
-    found: dict[str, float] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name in found:
-            raise ValueError(f"--until {name} is given twice; give it once.")
-        try:
-            found[name] = to_float(value)
-        except ValueError:
-            raise ValueError(
-                f"--until {text!r}: give a column and a number, as in "
-                "test_accuracy=0.97."
-            ) from None
-    return found
+    if "" in parts:
+        raise ValueError(text)
+    read: Any = KINDS.get(kind, kind)
+    return [read(part) for part in parts]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from raybs.beside import ROOT, import_beside
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.sweep import TrainSweep
 from raybs.config.validation import to_line
@@ -15,9 +16,9 @@ from raybs.config.validation import to_line
 
 def sweep_names() -> list[str]:
     """Return the names of all sweeps that come with raybs."""
-    import sweeps
-
-    return sorted(module.name for module in pkgutil.iter_modules(sweeps.__path__))
+    # No import: a user's package of the name may be imported already.
+    bundled = pkgutil.iter_modules([str(ROOT / "sweeps")])
+    return sorted(module.name for module in bundled)
 
 
 def find_sweep(given: str) -> tuple[str, str, Sweep]:
@@ -28,6 +29,7 @@ def find_sweep(given: str) -> tuple[str, str, Sweep]:
     Raises:
         ValueError: There is no such sweep, or the file does not import or has no SWEEP.
     """
+    import_beside("sweeps")  # a user's file, too, may start from one of them
     if given.endswith(".py"):
         name = Path(given).stem
         check_own_name(name)

@@ -208,7 +208,8 @@ class Store:
             if None not in tables:
                 break  # else one was corrupt, or another driver merged it: look again
         sound = [table for table in tables if table is not None]
-        return pa.concat_tables(sound) if sound else schema.empty_table()
+        # schema.empty_table() would import pandas.
+        return pa.concat_tables(sound or [pa.Table.from_batches([], schema)])
 
     def _compact(self, folder: str, read: Callable[[], pa.Table]) -> None:
         """Merge the files of a folder.

@@ -90,7 +90,7 @@ def execute(line):
 
 def commands_in(text):
     """Return the commands that a message suggests, as they may be typed."""
-    return [found.strip() for found in COMMAND.findall(" ".join(text.split()))]
+    return [line.strip() for line in COMMAND.findall(" ".join(text.split()))]
 
 
 def said_by(*words, of=reader.main, status=2):
@@ -115,7 +115,7 @@ def said_by_errors(store):
     yield said_by("--results", "empty")
     yield said_by("empty", of=reader.advise_command)
     yield said_by("recovery", "--draws", "5", of=sweep.main)
-    yield said_by("grid", "recovery", of=sweep.main)
+    yield said_by("recovery", "grid", of=sweep.main)
     yield said_by(of=sweep.main)
     with pytest.raises(ValueError, match="No sweep") as error:
         analysis.load_draws(empty, "gradient_competition")
@@ -143,9 +143,9 @@ def said_by_verdicts():
 
 def test_commands_that_messages_suggest_are_no_wrong_requests(here):
     texts = [*said_by_errors(here), *said_by_verdicts()]
-    found = {line for text in texts for line in commands_in(text)}
-    assert len(found) >= 8
-    for line in sorted(found):
+    lines = {line for text in texts for line in commands_in(text)}
+    assert len(lines) >= 8
+    for line in sorted(lines):
         execute(line)
 
 

@@ -72,8 +72,8 @@ def test_from_a_file_to_frames_table_and_charts(write, subset):
     output = run()
     assert "36 draws: 0 stored, 36 to take" in output
     assert "mine: Draws from a small net." in output
-    found = drawn()
-    draws = found.draws
+    stored = drawn()
+    draws = stored.draws
     assert len(draws) == 2 * 3 * 6
     assert not draws[list(DRAW_COLUMNS)].isna().to_numpy().any()
     assert set(draws["status"]) == {"complete"}
@@ -82,7 +82,7 @@ def test_from_a_file_to_frames_table_and_charts(write, subset):
         *(100, 34, 2),
         *(100, 34, 2),
     ]
-    entries = found.histogram.groupby(["regime", "batch_size"])["count"].sum()
+    entries = stored.histogram.groupby(["regime", "batch_size"])["count"].sum()
     assert set(entries) == {6 * 12 * 10}
     charts = {path.stem for path in Path("results/figures/mine").glob("*.png")}
     assert charts == {
@@ -116,9 +116,9 @@ def test_parts_of_a_sweep_can_be_asked_for(write):
     write()
     output = run("--regime", "late", "--batch-size", "3,64", "--draws", 2)
     assert "4 draws: 0 stored" in output
-    found = drawn().draws
-    assert set(found["regime"]) == {"late"}
-    assert set(found["batch_size"]) == {3, 64}
+    draws = drawn().draws
+    assert set(draws["regime"]) == {"late"}
+    assert set(draws["batch_size"]) == {3, 64}
 
 
 def test_frozen_draws_are_a_control_beside_the_others(write):
@@ -140,14 +140,14 @@ def test_frozen_draws_are_a_control_beside_the_others(write):
 def test_crossed_draws_are_split_and_do_not_enter_the_histograms(write):
     write()
     output = run("--draws", 5, "--crossed", "3x4", "--batch-size", "3,64")
-    found = drawn()
-    assert len(found.draws) == 2 * 2 * (5 + 3 * 4 - 3)
-    assert len(complete(found)) == 2 * 2 * 5
-    assert set(found.histogram["num_draws"]) == {5}
-    entries = found.histogram.groupby(["regime", "batch_size"])["count"].sum()
+    stored = drawn()
+    assert len(stored.draws) == 2 * 2 * (5 + 3 * 4 - 3)
+    assert len(complete(stored)) == 2 * 2 * 5
+    assert set(stored.histogram["num_draws"]) == {5}
+    entries = stored.histogram.groupby(["regime", "batch_size"])["count"].sum()
     assert set(entries) == {5 * 12 * 10}
     assert "What the variance of the norm is due to" in output
-    assert "split" in draw_figures(found)
+    assert "split" in draw_figures(stored)
 
 
 def test_gradients_are_kept_on_request_and_the_plan_says_their_size(write):
@@ -159,12 +159,12 @@ def test_gradients_are_kept_on_request_and_the_plan_says_their_size(write):
     with pytest.raises(ValueError, match="0 of the 3 complete draws of regime 'late'"):
         analysis.load_gradients("results", "late", 64, "mine")
     run(*few, "--keep-gradients")  # the draws are stored, but not what they add up to
-    found = drawn().draws.query("regime == 'late' and batch_size == 64")
+    draws = drawn().draws.query("regime == 'late' and batch_size == 64")
     kept = analysis.load_gradients("results", "late", 64, "mine")
     assert kept.shape == (3, 120)
     assert kept.dtype == np.float32
     norms = np.linalg.norm(kept.astype(float), axis=1)
-    assert norms == pytest.approx(found["sample_weighted_norm"].to_numpy(), rel=1e-6)
+    assert norms == pytest.approx(draws["sample_weighted_norm"].to_numpy(), rel=1e-6)
     assert "all stored" in run(*few, "--keep-gradients")
     assert len(list(Path("results/gradients").iterdir())) >= 4
 
@@ -172,13 +172,13 @@ def test_gradients_are_kept_on_request_and_the_plan_says_their_size(write):
 def test_a_diverging_rate_is_counted_and_shown_and_never_averaged(write):
     write(learning_rate=1e30)
     output = run()
-    found = drawn()
-    diverged = found.cells.set_index(["regime", "batch_size"])["diverged"]
+    stored = drawn()
+    diverged = stored.cells.set_index(["regime", "batch_size"])["diverged"]
     assert diverged["early", 1] == 6
-    assert diverged["early", 64] < 6 or (found.draws["status"] == "diverged").all()
+    assert diverged["early", 64] < 6 or (stored.draws["status"] == "diverged").all()
     assert "6 diverged" in output
-    assert found.draws.query("status == 'diverged'")["path_length"].isna().all()
-    assert len(complete(found)) == (found.draws["status"] == "complete").sum()
+    assert stored.draws.query("status == 'diverged'")["path_length"].isna().all()
+    assert len(complete(stored)) == (stored.draws["status"] == "complete").sum()
     assert "all stored" in run()  # a diverged draw is a result
 
 
@@ -285,9 +285,9 @@ def test_every_field_that_a_chart_of_draws_reads_is_a_column(write):
     run("--draws", 4, "--crossed", "2x3")
     for chart in draw_figures(drawn()).values():
         spec = chart.to_dict()
-        found = list(fields_of(spec))
-        assert found
-        for field, data in found:
+        fields = list(fields_of(spec))
+        assert fields
+        for field, data in fields:
             rows = spec["datasets"][data["name"]]
             assert any(row.get(field) is not None for row in rows), field
             assert len(rows) < 5000
@@ -300,10 +300,10 @@ def test_frames_of_nothing_drawn_yet_are_empty_and_nothing_fails(write, subset):
     store.files.delete(
         [f"draws/{path.name}" for path in Path("results/draws").iterdir()]
     )
-    found = drawn()
-    assert len(found.draws) == 0
-    assert set(found.cells["stored"]) == {0}
-    assert draw_figures(found) == {}
+    stored = drawn()
+    assert len(stored.draws) == 0
+    assert set(stored.cells["stored"]) == {0}
+    assert draw_figures(stored) == {}
     assert "no chart" in call("mine", command=analyze)
     with pytest.raises(ValueError, match="No sweep 'other' in"):
         analysis.load_draws("results", "other")

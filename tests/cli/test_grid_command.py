@@ -59,10 +59,10 @@ def test_it_is_the_python_call(here, subset):
         dataset=subset.name,
     )
     before = sorted(Path("results/rows").iterdir())
-    found = run(sweep, name="mine", local=True)
+    frames = run(sweep, name="mine", local=True)
     assert sorted(Path("results/rows").iterdir()) == before  # nothing was trained
     trials = analysis.load("results").trials.set_index("sweep")["trial"]
-    assert set(trials["grid"]) == set(trials["mine"]) == set(found.trials["trial"])
+    assert set(trials["grid"]) == set(trials["mine"]) == set(frames.trials["trial"])
 
 
 def test_a_plan_starts_nothing(here, subset):
@@ -95,6 +95,7 @@ RIGHT = {"--batch-size": "16,64", "--learning-rate": "0.1", "--epochs": "1"}
         ({"--learning-rate": "nan"}, "'nan': give numbers"),
         ({"--learning-rate": "1_0"}, "'1_0': give numbers"),
         ({"--until": "test_accuracy=\u0661"}, "give a column and a number"),
+        ({"--seeds": "1, x"}, "--seeds '1, x': give how many"),
         ({"--hidden": "9999999999"}, "use whole numbers, 1 to 1000000"),
         ({"--batch-size": "0,16"}, "batch_size=0; use a whole number of at least 1"),
         ({"--batch-size": "70000"}, "batch_size=70000 exceeds the 60000 training"),
@@ -127,8 +128,14 @@ def test_bad_requests_are_refused_before_anything_starts(here, change, words):
     assert not (here / "results").exists()
 
 
+def test_a_goal_is_given_once():
+    given = [part for pair in RIGHT.items() for part in pair]
+    goals = ("--until", "test_loss=1", "--until", "test_loss=2")
+    assert "--until test_loss is given twice" in call(*given, *goals, status=2)
+
+
 def test_grid_stands_alone():
-    output = call("grid", "recovery", command=main, status=2)
+    output = call("recovery", "grid", command=main, status=2)
     assert "'grid' stands alone" in output
 
 

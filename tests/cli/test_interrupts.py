@@ -42,12 +42,12 @@ def patched(function):
     return sending
 
 class Importing(importlib.abc.MetaPathFinder):
-    def find_spec(self, found, path, target=None):
-        if found == place and numbers:
+    def find_spec(self, wanted, path, target=None):
+        if wanted == place and numbers:
             sys.meta_path.remove(self)
             if not name:
                 send()
-            spec = importlib.util.find_spec(found)
+            spec = importlib.util.find_spec(wanted)
             run = spec.loader.exec_module
             def run_and_patch(module):
                 run(module)
@@ -78,18 +78,21 @@ if moment == "gone":
 elif moment == "leaving":
     from raybs import interrupts
     install = interrupts.install
-    def installed(module):
-        install(module)
+    def installed(command):
+        install(command)
         atexit.register(send)
     interrupts.install = installed
 else:
     sys.meta_path.insert(0, Importing())
-runpy.run_module(module, run_name="__main__", alter_sys=True)
+if "/" in module:
+    runpy.run_path(module, run_name="__main__")
+else:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
 def signalled(moment, numbers, *words, module="raybs.sweep"):
-    """Run a command that is sent signals at `moment`: exit status, what it said."""
+    """Run a module, or a script, that is sent signals: exit status, what it said."""
     sent = ",".join(str(int(number)) for number in numbers)
     done = run([sys.executable, "-c", WRAPPER, moment, sent, module, *words])
     for number in numbers:
@@ -113,7 +116,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
     [
         "click",  # the first import of another's
         "pyarrow",  # written in C
-        "raybs.cli.values:parse_seeds",
+        "raybs.cli.values:Seeds.read",
         "raybs.plan.plan:make_plan",
         "torch",
         "raybs.trackers.terminal:Display.on_event",  # training
@@ -128,6 +131,16 @@ def test_at_any_moment_a_signal_ends_in_words(sweep_file, moment, number):
     status, said = signalled(moment, [number], *words)
     check_stopped(status, said, "python -m raybs.sweep mine.py --local --seeds 1")
     assert not list(Path().rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("moment", ["click", "raybs.plan.plan:make_plan", "leaving"])
+def test_a_signal_ends_the_script_in_words_that_name_it(
+    script, sweep_file, moment, number
+):
+    words = ["sweep", sweep_file(), "--local"]
+    status, said = signalled(moment, [number], *words, module=script)
+    check_stopped(status, said, "raybs sweep mine.py --local")
 
 
 @pytest.mark.parametrize("number", BOTH)

@@ -19,7 +19,7 @@ from waits import finish, run
 
 from benchmarks.schedule import TRAINING_SWEEPS
 from raybs import runner
-from raybs.cli.values import parse_gpus, parse_seeds
+from raybs.cli.values import Seeds, Share
 from raybs.config.catalog import find_sweep
 from raybs.config.units import size
 from raybs.plan import cost
@@ -71,8 +71,8 @@ def test_a_users_file_runs_from_any_folder_to_table_and_charts(here, subset):
     assert "mine: Two rates side by side." in output
     assert "64 @ 0.01 x 2, " in output
     assert "complete" in output
-    found = {path.name for path in (here / "results/figures/mine").iterdir()}
-    assert found == {
+    written = {path.name for path in (here / "results/figures/mine").iterdir()}
+    assert written == {
         "table.md",
         *(
             f"{n}.{kind}"
@@ -185,8 +185,8 @@ def test_an_unreadable_speed_is_set_aside_and_measured_again(here, subset):
     (here / "results/speeds").mkdir(parents=True)
     (here / "results/speeds/cpu-1.json").write_text('{"step_seconds": 3}')
     call(write(subset, epochs=1), "--local")
-    [found] = (here / "results/speeds").glob("*.json")
-    assert speed_from_json(json.loads(found.read_text())).step_seconds
+    [speed] = (here / "results/speeds").glob("*.json")
+    assert speed_from_json(json.loads(speed.read_text())).step_seconds
 
 
 def test_a_machine_that_cannot_be_measured_costs_a_sweep_nothing(
@@ -374,6 +374,7 @@ def test_what_only_adds_to_a_recorded_sweep_takes_its_place(here, subset):
         (["recovery", "--max-epoch", 1], "--max-epochs"),
         (["recovery", "--max-epochs", 0], "0"),
         (["missing.py"], "no such file"),
+        (["a\x1b[2J\x07.py"], "a\\x1b[2J\\x07.py: there is no such file"),
         (["recovery", "--seeds", "x"], "--seeds 'x'"),
         (["recovery", "--seeds", "0"], "--seeds '0'"),
         (["recovery", "--seeds", "-1"], "--seeds '-1'"),
@@ -559,19 +560,14 @@ def test_a_failed_trial_is_exit_1_and_the_others_are_kept(here, subset, monkeypa
 
 
 def test_seeds_are_a_number_or_a_list():
-    assert parse_seeds("3") == [0, 1, 2]
-    assert parse_seeds("0,3,7") == [0, 3, 7]
+    assert Seeds()("3") == [0, 1, 2]
+    assert Seeds()("0,3,7") == [0, 3, 7]
 
 
 def test_shares_of_a_gpu_are_whole_parts():
-    assert parse_gpus(None) is None
-    assert [parse_gpus(t) for t in ("0", "1", "1/3", "0.25", "0.333")] == [
-        0,
-        1,
-        1 / 3,
-        1 / 4,
-        1 / 3,
-    ]
+    assert Share()(None) is None
+    shares = [Share()(text) for text in ("0", "1", "1/3", "0.25", "0.333")]
+    assert shares == [0, 1, 1 / 3, 1 / 4, 1 / 3]
 
 
 @contextlib.contextmanager
