@@ -10,7 +10,7 @@ import torch
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.gradients.worker import DrawWorker
-from raybs.launch.events import Calibrate, Event, OnEvent
+from raybs.launch.events import Calibrate, Event, EventKind, OnEvent
 from raybs.launch.frontier import Frontier, Pack
 from raybs.launch.resources import Resources
 from raybs.models.device import prepare
@@ -75,7 +75,7 @@ def run_local(
     for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
         if stop.is_set():
             return
-        on_event(Event(kind="started", index=index))
+        on_event(Event(kind=EventKind.STARTED, index=index))
         dataset = chunk.cell.config.dataset
         try:
             loaded = _load(dataset, datasets, device, loaded)
@@ -84,9 +84,9 @@ def run_local(
             raise
         except (OSError, RuntimeError, ValueError) as error:
             message = f"{type(error).__name__}: {error}"
-            on_event(Event(kind="failed", index=index, message=message))
+            on_event(Event(kind=EventKind.FAILED, index=index, message=message))
         else:
-            on_event(Event(kind="finished", index=index, drawn=drawn))
+            on_event(Event(kind=EventKind.FINISHED, index=index, drawn=drawn))
     if calibrate and not stop.is_set():
         calibrate(device, measure, 1, at_end=True)
 

@@ -5,14 +5,17 @@ import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from raybs.config.status import Status
 from raybs.store.files import ENDINGS, Files
 from raybs.store.opening import FORMAT, open_store
+from raybs.store.rows import Row
 from raybs.store.schemas import ROW_SCHEMA
 from raybs.store.store import Store
 
@@ -349,6 +352,36 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="cannot be used"):
         open_store(str(tmp_path / "results"), create=True)
+
+
+def test_the_schema_stores_the_fields_of_a_row_in_their_old_order():
+    assert [(field.name, str(field.type)) for field in ROW_SCHEMA] == [
+        ("state_key", "string"),
+        ("epoch", "int32"),
+        ("step", "int64"),
+        ("samples_seen", "int64"),
+        ("train_loss", "double"),
+        ("train_accuracy", "double"),
+        ("test_loss", "double"),
+        ("test_accuracy", "double"),
+        ("weight_distance", "double"),
+        ("bias_distance", "double"),
+        ("weight_norm", "double"),
+        ("bias_norm", "double"),
+        ("layer_distance", "list<item: double>"),
+        ("cosine_to_init", "list<item: double>"),
+        ("seconds", "double"),
+        ("training_seconds", "double"),
+        ("device", "string"),
+        ("num_threads", "int32"),
+        ("num_replicas", "int32"),
+        ("torch_version", "string"),
+        ("status", "string"),
+    ]
+    kinds = {"string": str, "int32": int, "int64": int, "double": float}
+    kinds["list<item: double>"] = list[float]
+    stored = {field.name: kinds[str(field.type)] for field in ROW_SCHEMA}
+    assert get_type_hints(Row) == stored | {"status": Status}
 
 
 def test_rows_are_plain_parquet_for_any_other_tool(store):

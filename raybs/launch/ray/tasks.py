@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from raybs.datasets.dataset import Arrays
-from raybs.launch.events import Event, OnEvent
+from raybs.launch.events import Event, EventKind, OnEvent
 from raybs.launch.ray.failures import why
 from raybs.launch.ray.session import Waiting
 from raybs.launch.resources import Resources
@@ -119,7 +119,7 @@ class DrawTasks:
         """Have up to `limit` tasks in flight; wait up to `timeout` seconds for one."""
         while self.ready and len(self.flying) < limit and not self.stop.is_set():
             index, chunk = self.ready.popleft()
-            self.on_event(Event(kind="started", index=index))
+            self.on_event(Event(kind=EventKind.STARTED, index=index))
             arrays = self.arrays[chunk.cell.config.dataset]
             task = self.task.remote(chunk, arrays, self.store.uri, self.resources)
             self.flying[task] = index
@@ -133,13 +133,15 @@ class DrawTasks:
             except ray.exceptions.TaskCancelledError:
                 continue
             except ray.exceptions.RayError as error:
-                self.on_event(Event(kind="failed", index=index, message=why(error)))
+                self.on_event(
+                    Event(kind=EventKind.FAILED, index=index, message=why(error))
+                )
             else:
                 if isinstance(drawn, StoreError):  # the others would fail alike
                     raise drawn
                 for message in messages:
                     self.store.files.tell(message)
-                self.on_event(Event(kind="finished", index=index, drawn=drawn))
+                self.on_event(Event(kind=EventKind.FINISHED, index=index, drawn=drawn))
 
     def run(self, slots: Callable[[], int], waiting: Waiting) -> None:
         """Take all chunks that are left; when told to stop, only those under way.
@@ -157,4 +159,4 @@ class DrawTasks:
                     ray.cancel(reference)
         for index, chunk in [] if self.stop.is_set() else self.waiting:
             message = f"the state that regime '{chunk.cell.regime}' ends in is missing"
-            self.on_event(Event(kind="failed", index=index, message=message))
+            self.on_event(Event(kind=EventKind.FAILED, index=index, message=message))
