@@ -31,9 +31,9 @@ def keys(store):
 
 def files(store):
     """All files but the format's."""
-    found = (p for p in Path(store.files.root).rglob("*") if p.is_file())
+    paths = (p for p in Path(store.files.root).rglob("*") if p.is_file())
     return sorted(
-        str(p.relative_to(store.files.root)) for p in found if p.name[:6] != "format"
+        str(p.relative_to(store.files.root)) for p in paths if p.name[:6] != "format"
     )
 
 
@@ -128,11 +128,11 @@ RECORD = {"rates": (0.1, 1e-300), "none": math.nan, "seeds": {3: "\ud800"}, "mor
 
 def test_a_record_comes_back_however_its_numbers_are_written(any_store):
     any_store.write_record("sweeps", "one", RECORD)
-    [found] = any_store.read_records("sweeps", dict).values()
-    assert str(found) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
+    [record] = any_store.read_records("sweeps", dict).values()
+    assert str(record) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
     content = any_store.files.read("sweeps/one.json")
     any_store.files.write("sweeps/one.json", json.dumps(json.loads(content)).encode())
-    assert str(any_store.read_records("sweeps", dict)["one"]) == str(found)
+    assert str(any_store.read_records("sweeps", dict)["one"]) == str(record)
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "speeds"])
