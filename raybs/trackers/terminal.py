@@ -82,6 +82,11 @@ class Display:
         if self.console.is_terminal:
             self.live.stop()
 
+    def follow(self, plan: Plan, num_workers: int) -> None:
+        """Show another plan, and how long it takes on so many workers."""
+        self.plan = plan
+        self.num_workers = num_workers
+
     def on_event(self, event: Event) -> None:
         """Take notice of `event`; failures are shown as they happen."""
         piece = self.plan.pieces[event.index]
