@@ -26,7 +26,8 @@ from raybs.launch.resources import (
 from raybs.plan.plan import Plan
 from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import Asked
-from raybs.runner import carry_out, first_plan, has_half, num_workers, slower_half
+from raybs.plan.speeds import has_half, slower_half
+from raybs.runner import carry_out, first_plan, num_workers
 from raybs.store.opening import open_store
 
 OPTIONS = [

@@ -2,30 +2,47 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from raybs.plan.chunks import Drawn
 from raybs.plan.cost import Speed
 from raybs.plan.plan import Plan
+from raybs.store.rows import Row
 
 
 class LaunchError(OSError):
     """What a sweep ran on has failed; what it had done is kept."""
 
 
+class EventKind(StrEnum):
+    """What can happen to a piece of work; to chunks only what the last three say."""
+
+    EPOCH = "epoch"
+    DIVERGED = "diverged"
+    REACHED = "reached"
+    """What ends its trial (`until`)."""
+    SKIPPED = "skipped"
+    """It starts behind one that diverged, or reached what ends its trial."""
+    RESTARTED = "restarted"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """What happened to a piece of work, by its index in `Plan.pieces`.
 
-    `kind` is "started", "epoch", "finished", "diverged", "reached" (what ends its
-    trial), "skipped" (behind one of these two), "restarted" or "failed"; of chunks
-    "started", "finished" (then with `drawn`) or "failed".
+    Of an epoch `row` is what was stored, None where it was not measured; of a chunk
+    that is finished `drawn` is what came out. `message` says why work failed, or
+    starts again.
     """
 
-    kind: str
+    kind: EventKind
     index: int
     epoch: int = 0
-    test_accuracy: float | None = None
+    row: Row | None = None
     drawn: Drawn | None = None
     message: str = ""
 

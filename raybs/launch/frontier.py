@@ -4,7 +4,7 @@ import heapq
 from typing import Any
 
 from raybs.config.keys import path
-from raybs.launch.events import Event, OnEvent
+from raybs.launch.events import Event, EventKind, OnEvent
 from raybs.plan.plan import Plan
 from raybs.plan.stretches import Report, Stretch
 
@@ -83,43 +83,39 @@ class Pack:
         self.frontier = frontier
         self.indices = list(indices)
         self.on_event = on_event
-        self.ended: dict[int, str] = {}  # before their last epoch: why
+        self.ended: dict[int, EventKind] = {}  # before their last epoch: why
         self.stretches = [frontier.plan.stretches[index] for index in indices]
 
     def start(self) -> None:
         """Say that a worker has them."""
         for index in self.indices:
-            self.on_event(Event(kind="started", index=index))
+            self._tell(EventKind.STARTED, index)
 
     def report(self, report: Report) -> None:
         """Pass on one epoch."""
         for position, index in enumerate(self.indices):
             if index not in self.ended:
-                accuracy = report.test_accuracy.get(position)
+                kind, row = EventKind.EPOCH, report.rows.get(position)
                 self.on_event(
-                    Event(
-                        kind="epoch",
-                        index=index,
-                        epoch=report.epoch,
-                        test_accuracy=accuracy,
-                    )
+                    Event(kind=kind, index=index, epoch=report.epoch, row=row)
                 )
-        ended = {"diverged": report.diverged, "reached": report.reached}
-        for kind, positions in ended.items():
-            self.ended |= {self.indices[position]: kind for position in positions}
+        for position in report.diverged:
+            self.ended[self.indices[position]] = EventKind.DIVERGED
+        for position in report.reached:
+            self.ended[self.indices[position]] = EventKind.REACHED
 
     def finish(self) -> None:
         """Free what waited for these stretches."""
         self._end_early()
         for index in self.indices:
-            self.on_event(Event(kind="finished", index=index))
+            self._tell(EventKind.FINISHED, index)
             self.frontier.finish(index)
 
     def restart(self, message: str) -> None:
         """Put the stretches back, to start again from what was saved."""
         self._end_early()
         for index in self.indices:
-            self.on_event(Event(kind="restarted", index=index, message=message))
+            self._tell(EventKind.RESTARTED, index, message)
         self.put_back()
 
     def put_back(self) -> None:
@@ -131,10 +127,13 @@ class Pack:
         """Give up these stretches and all that would start where they end."""
         self._end_early()
         for index in self.indices:
-            self.on_event(Event(kind="failed", index=index, message=message))
+            self._tell(EventKind.FAILED, index, message)
             for child in self.frontier.drop(index):
                 why = "it starts from a state that could not be trained"
-                self.on_event(Event(kind="failed", index=child, message=why))
+                self._tell(EventKind.FAILED, child, why)
+
+    def _tell(self, kind: EventKind, index: int, message: str = "") -> None:
+        self.on_event(Event(kind=kind, index=index, message=message))
 
     def _end_early(self) -> None:
         """Take out the stretches that diverged or reached their goal: paths end there.
@@ -143,7 +142,7 @@ class Pack:
         """
         for index, kind in sorted(self.ended.items()):
             self.indices.remove(index)
-            self.on_event(Event(kind=kind, index=index))
+            self._tell(kind, index)
             for child in self.frontier.drop(index):
-                self.on_event(Event(kind="skipped", index=child))
+                self._tell(EventKind.SKIPPED, child)
         self.ended.clear()

@@ -10,15 +10,19 @@ import torch
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.gradients.worker import DrawWorker
-from raybs.launch.events import Calibrate, Event, OnEvent
+from raybs.launch.events import Calibrate, Event, EventKind, OnEvent
 from raybs.launch.frontier import Frontier, Pack
 from raybs.launch.resources import Resources
 from raybs.models.device import prepare
+from raybs.plan.chunks import Chunk
 from raybs.plan.plan import Plan
 from raybs.store.files import StoreError
 from raybs.store.store import Store
 from raybs.train.probe import probe
 from raybs.train.worker import carry
+
+FAILURES = (OSError, RuntimeError, ValueError)
+"""What may go wrong with a piece of work, and not with the next."""
 
 
 def run_local(
@@ -42,57 +46,87 @@ def run_local(
         StoreError: Results cannot be stored.
     """
     prepare(resources.num_threads)
+    device = _device(resources)
+    measure = partial(probe, device, replicas=resources.num_replicas is None)
+    if calibrate:
+        plan = calibrate(device, measure, 1, at_end=False)
+    on_device = OnDevice(datasets, device)
+    frontier = Frontier(plan, resources.num_replicas)
+    while not stop.is_set() and (indices := frontier.take()):
+        _train(Pack(frontier, indices, on_event), store, on_device, stop)
+    worker = DrawWorker(store, resources.num_replicas or 1)
+    for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
+        if stop.is_set():
+            return
+        _draw(index, chunk, worker, on_device, on_event)
+    if calibrate and not stop.is_set():
+        calibrate(device, measure, 1, at_end=True)
+
+
+class OnDevice:
+    """Datasets by name, moved to a device: only one at a time is held there."""
+
+    def __init__(self, datasets: Mapping[str, Arrays], device: str) -> None:
+        """Move `datasets` to `device` as they are wanted."""
+        self.datasets = datasets
+        self.device = device
+        self.held: dict[str, Dataset] = {}
+
+    def __getitem__(self, name: str) -> Dataset:
+        """Return the dataset `name`, in the place of the one before."""
+        if name not in self.held:
+            self.held = {name: to_device(self.datasets[name], self.device)}
+        return self.held[name]
+
+
+def _device(resources: Resources) -> str:
+    """Return the device to train on.
+
+    Raises:
+        ValueError: It is not there.
+    """
     device = resources.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {error}") from None
-    measure = partial(probe, device, replicas=resources.num_replicas is None)
-    if calibrate:
-        plan = calibrate(device, measure, 1, at_end=False)
-    loaded: dict[str, Dataset] = {}
-    frontier = Frontier(plan, resources.num_replicas)
-    while not stop.is_set() and (indices := frontier.take()):
-        pack = Pack(frontier, indices, on_event)
-        pack.start()
-        dataset = pack.stretches[0].config.dataset
-        try:
-            loaded = _load(dataset, datasets, device, loaded)
-            with contextlib.closing(
-                carry(pack.stretches, store, loaded[dataset])
-            ) as reports:
-                for report in reports:
-                    pack.report(report)
-                    if stop.is_set() and report.epoch < pack.stretches[0].stop:
-                        return
-        except StoreError:  # nothing else could be stored either
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
-            pack.fail(f"{type(error).__name__}: {error}")
-        else:
-            pack.finish()
-    worker = DrawWorker(store, resources.num_replicas or 1)
-    for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
-        if stop.is_set():
-            return
-        on_event(Event(kind="started", index=index))
-        dataset = chunk.cell.config.dataset
-        try:
-            loaded = _load(dataset, datasets, device, loaded)
-            drawn = worker.carry(chunk, loaded[dataset])
-        except StoreError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
-            message = f"{type(error).__name__}: {error}"
-            on_event(Event(kind="failed", index=index, message=message))
-        else:
-            on_event(Event(kind="finished", index=index, drawn=drawn))
-    if calibrate and not stop.is_set():
-        calibrate(device, measure, 1, at_end=True)
+    return device
 
 
-def _load(
-    name: str, datasets: Mapping[str, Arrays], device: str, loaded: dict[str, Dataset]
-) -> dict[str, Dataset]:
-    """Return `name` on `device`, by its name: only one at a time is held."""
-    return loaded if name in loaded else {name: to_device(datasets[name], device)}
+def _train(pack: Pack, store: Store, data: OnDevice, stop: threading.Event) -> None:
+    """Train a pack to its end, or until it is to stop; then it is not finished."""
+    pack.start()
+    [first, *_] = pack.stretches
+    try:
+        reports = carry(pack.stretches, store, data[first.config.dataset])
+        with contextlib.closing(reports):
+            for report in reports:
+                pack.report(report)
+                if stop.is_set() and report.epoch < first.stop:
+                    return
+    except StoreError:  # nothing else could be stored either
+        raise
+    except FAILURES as error:
+        pack.fail(_in_words(error))
+    else:
+        pack.finish()
+
+
+def _draw(
+    index: int, chunk: Chunk, worker: DrawWorker, data: OnDevice, on_event: OnEvent
+) -> None:
+    """Take the draws of one chunk."""
+    on_event(Event(kind=EventKind.STARTED, index=index))
+    try:
+        drawn = worker.carry(chunk, data[chunk.cell.config.dataset])
+    except StoreError:
+        raise
+    except FAILURES as error:
+        message = _in_words(error)
+        on_event(Event(kind=EventKind.FAILED, index=index, message=message))
+    else:
+        on_event(Event(kind=EventKind.FINISHED, index=index, drawn=drawn))
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -8,17 +8,19 @@ from typing import Any
 from raybs.config.keys import path, state_keys
 from raybs.config.trial import Phase, ResolvedConfig, known_lengths, label
 from raybs.store.records import from_json
+from raybs.store.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One epoch of a pack: test accuracies by stretch; who diverged, who is done.
+    """One epoch of a pack: rows by stretch, if measured; who diverged, who is done.
 
-    Those in `reached` have met what ends their trials.
+    Those in `reached` have met what ends their trials. It crosses processes: plain
+    values, and little of them.
     """
 
     epoch: int
-    test_accuracy: dict[int, float]
+    rows: dict[int, Row]
     diverged: list[int]
     reached: list[int]
 

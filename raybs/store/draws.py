@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybs.config.gradient_sweep import Pair
+from raybs.store.rows import Provenance
 from raybs.store.schemas import CHUNK_SCHEMA
 
 PER_DRAW = [
@@ -20,15 +21,15 @@ PER_DRAW = [
     if pa.types.is_list(field.type) and field.name not in ("bin", "count")
 ]
 
-WORKERS = ("device", "num_threads", "num_replicas", "torch_version")
+WORKERS = tuple(Provenance.__annotations__)
 
 
 def stored_pairs(table: pa.Table) -> dict[str, set[Pair]]:
     """Return the draws that chunks hold, by cell key."""
-    found: dict[str, set[Pair]] = {}
+    pairs: dict[str, set[Pair]] = {}
     for row in _disjoint(table):
-        found.setdefault(row["cell_key"], set()).update(_pairs(row))
-    return found
+        pairs.setdefault(row["cell_key"], set()).update(_pairs(row))
+    return pairs
 
 
 def fold(table: pa.Table) -> pa.Table:
@@ -69,12 +70,12 @@ def _disjoint(table: pa.Table) -> list[dict[str, Any]]:
     chunk that does not count is missing, and is drawn again.
     """
     taken: dict[str, set[Pair]] = {}
-    found = []
+    disjoint = []
     rows: list[dict[str, Any]] = table.to_pylist()
     for row in sorted(rows, key=lambda row: (-len(row["order"]), row["sample_set"])):
         pairs = set(_pairs(row))
         have = taken.setdefault(row["cell_key"], set())
         if not have & pairs:
             have |= pairs
-            found.append(row)
-    return found
+            disjoint.append(row)
+    return disjoint

@@ -139,14 +139,14 @@ class Files:
         list_files = partial(self.filesystem.get_file_info, selector)
         infos = self._patiently(f"{folder} cannot be listed", list_files)
         is_disk = self.disk is not None  # others may list prefixes, too
-        found = []
+        files = []
         for info in infos:
             if info.type == fs.FileType.File:
-                found.append(info)
+                files.append(info)
             elif is_disk and is_ours(folder, info.base_name):
                 what = "a folder" if info.type == fs.FileType.Directory else "no file"
                 self.set_aside(f"{folder}/{info.base_name}", f"is {what}")
-        return found
+        return files
 
     def names(self, folder: str) -> list[str]:
         """Return the names of our files in `folder`, sorted."""

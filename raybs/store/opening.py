@@ -55,44 +55,16 @@ def open_store(
         StoreError: It cannot be reached, in spite of `patience`.
     """
     uri = _check_form(uri)
-    place = urlsplit(unquote(uri))
-    user, _, _ = place.netloc.rpartition("@")
-    if "://" in uri and (":" in user or re.search(SECRET, place.query, re.IGNORECASE)):
-        # Addresses are logged, recorded and sent to workers.
-        raise ValueError(
-            "The address of the results folder holds a key or password; leave it out "
-            "and give it by the environment (AWS_ACCESS_KEY_ID and the like)."
-        )
+    _check_secrets(uri)
     try:
-        if "://" in uri:
-            full = uri.rstrip("/")
-            find = partial(fs.FileSystem.from_uri, uri)  # asks where a bucket is
-            what = f"{full} cannot be opened"
-            filesystem, root = patiently(what, find, patience, tell)
-        else:
-            filesystem = fs.LocalFileSystem()
-            full = root = str(Path(uri).expanduser().resolve())
-        if filesystem.type_name == "local":
-            _check_places(Path(root))
-        files = Files(
-            uri=full,
-            filesystem=filesystem,
-            root=root.rstrip("/"),
-            tell=tell,
-            patience=patience,
-        )
+        files = _connect(uri, patience, tell)
         content = files.read("format.json")
-        if content is None and not create and not missing_ok:
-            raise ValueError(f"No results in {uri!r}: there is no format.json in it.")
         if content is not None:
             _check_format(uri, content)
+        elif not (create or missing_ok):
+            raise ValueError(f"No results in {uri!r}: there is no format.json in it.")
         if create:
-            # Also where there is one: git keeps no empty folders, and a folder that
-            # cannot be written is better known before hours of work.
-            # A bucket has no folders, and who may only use a part of it may make none.
-            for folder in ENDINGS if files.disk else ():
-                filesystem.create_dir(f"{files.root}/{folder}")
-            files.write("format.json", json.dumps({"format": FORMAT}).encode())
+            _create(files)
     except (OSError, RuntimeError, pa.ArrowException) as error:
         if patience and isinstance(error, StoreError):
             raise
@@ -100,6 +72,44 @@ def open_store(
             f"The results folder {uri!r} cannot be used: {error}"
         ) from None
     return Store(replace(files, patience=patience or PATIENCE))
+
+
+def _connect(uri: str, patience: float, tell: Callable[[str], None]) -> Files:
+    """Return the files at a path or address, wherever they are.
+
+    Raises:
+        StoreError: The store cannot be reached.
+        ValueError: It is a folder whose files are elsewhere.
+    """
+    if "://" in uri:
+        full = uri.rstrip("/")
+        find = partial(fs.FileSystem.from_uri, uri)  # asks where a bucket is
+        what = f"{full} cannot be opened"
+        filesystem, root = patiently(what, find, patience, tell)
+    else:
+        filesystem = fs.LocalFileSystem()
+        full = root = str(Path(uri).expanduser().resolve())
+    if filesystem.type_name == "local":
+        _check_places(Path(root))
+    return Files(
+        uri=full,
+        filesystem=filesystem,
+        root=root.rstrip("/"),
+        tell=tell,
+        patience=patience,
+    )
+
+
+def _create(files: Files) -> None:
+    """Make a results folder of `files`.
+
+    Also where there is one: git keeps no empty folders, and a folder that cannot be
+    written is better known before hours of work. A bucket has no folders, and who may
+    only use a part of it may make none.
+    """
+    for folder in ENDINGS if files.disk else ():
+        files.filesystem.create_dir(f"{files.root}/{folder}")
+    files.write("format.json", json.dumps({"format": FORMAT}).encode())
 
 
 def _check_form(given: Place) -> str:
@@ -123,6 +133,21 @@ def _check_form(given: Place) -> str:
             f"The results folder {uri!r} cannot be used: give a path, {known}."
         )
     return uri
+
+
+def _check_secrets(uri: str) -> None:
+    """Refuse an address that holds what gives access: it is logged, and sent around.
+
+    Raises:
+        ValueError: It does.
+    """
+    place = urlsplit(unquote(uri))
+    user, _, _ = place.netloc.rpartition("@")
+    if "://" in uri and (":" in user or re.search(SECRET, place.query, re.IGNORECASE)):
+        raise ValueError(
+            "The address of the results folder holds a key or password; leave it out "
+            "and give it by the environment (AWS_ACCESS_KEY_ID and the like)."
+        )
 
 
 def _check_places(root: Path) -> None:

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 
 from raybs.store.files import Files, T, brief
 from raybs.store.records import sealed, unsealed
+from raybs.store.rows import Row
 from raybs.store.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.store.tables import BROKEN, read_table
 from raybs.store.tensors import MAX_HEADER, Tensors, from_bytes, metadata_of, to_bytes
@@ -76,11 +77,11 @@ class Store:
                 self.files.set_aside(f"{folder}/{file}", why)
         return records
 
-    def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write_rows(self, rows: Sequence[Row]) -> None:
         """Add measured rows; the file is named after the last one."""
         if rows:
             table = pa.Table.from_pylist(list(rows), schema=ROW_SCHEMA)
-            self._add_table("rows", str(rows[-1]["state_key"]), table)
+            self._add_table("rows", rows[-1]["state_key"], table)
 
     def read_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows, one per state key, with `columns` or all of them.

@@ -97,10 +97,10 @@ def _check_values(table: pa.Table) -> None:
         if table[name].null_count:
             raise ValueError(f"{name} is missing")
     for name in lists:
-        found = table[name].combine_chunks()
+        column = table[name].combine_chunks()
         other = table["bin" if name in ("bin", "count") else "order"].combine_chunks()
-        items = found.flatten()
-        if items.null_count or not found.value_lengths().equals(other.value_lengths()):
+        items = column.flatten()
+        if items.null_count or not column.value_lengths().equals(other.value_lengths()):
             raise ValueError(f"{name} has not one item per draw, or per bin")
         if name.endswith(("_norm", "count")) and (items.to_numpy() < 0).any():
             raise ValueError(f"{name} is below 0")

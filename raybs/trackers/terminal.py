@@ -12,16 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from raybs.config.units import duration
-from raybs.launch.events import Event
+from raybs.launch.events import Event, EventKind
 from raybs.plan.chunks import Chunk
 from raybs.plan.plan import Plan
 from raybs.plan.stretches import Stretch
+from raybs.store.rows import Row
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines about work under way."""
 
 RARE_SECONDS = 1.0
 """The same of trials that have ended: of tiny ones there may be thousands."""
+
+ENDS = (EventKind.FINISHED, EventKind.REACHED)
+"""Of a trial, as it was to end."""
 
 
 class Display:
@@ -78,42 +82,47 @@ class Display:
         if self.console.is_terminal:
             self.live.stop()
 
+    def follow(self, plan: Plan, num_workers: int) -> None:
+        """Show another plan, and how long it takes on so many workers."""
+        self.plan = plan
+        self.num_workers = num_workers
+
     def on_event(self, event: Event) -> None:
         """Take notice of `event`; failures are shown as they happen."""
         piece = self.plan.pieces[event.index]
         name = piece.name
-        if event.kind in ("started", "epoch"):
+        if event.kind in (EventKind.STARTED, EventKind.EPOCH):
             self.running[event.index] = event
             chunks = sum(index >= len(self.plan.stretches) for index in self.running)
             self.most_chunks = max(self.most_chunks, chunks)
             stretches = len(self.running) - chunks
             self.most_stretches = max(self.most_stretches, stretches)
-            if event.kind == "epoch" and isinstance(piece, Stretch):
+            if event.kind == EventKind.EPOCH and isinstance(piece, Stretch):
                 fraction = (event.epoch - piece.start) / max(piece.length, 1)
                 self.done[event.index] = fraction = min(max(fraction, 0.0), 1.0)
                 seen = self.seen.setdefault(event.index, [])
                 seen[1:] = [(self.clock(), fraction)]
                 self._plain_line(event)
             return
-        if event.kind != "restarted":
+        if event.kind != EventKind.RESTARTED:
             self.running.pop(event.index, None)
             self.done[event.index] = 1.0
         if event.drawn:
             self.drawn_seconds[event.index] = event.drawn.seconds
             self.num_diverged += event.drawn.num_diverged
-        if event.kind == "finished":
+        if event.kind == EventKind.FINISHED:
             if not (isinstance(piece, Stretch) and piece.goes_on):
                 self._plain_line(event)
-        elif event.kind == "failed":
+        elif event.kind == EventKind.FAILED:
             known = isinstance(piece, Chunk) and event.message in self.failures.values()
             self.failures[event.index] = event.message
             if not known:  # hundreds of chunks may wait for one state
                 self._say("failed", f"{name}: {event.message}", "red")
-        elif event.kind == "diverged":
+        elif event.kind == EventKind.DIVERGED:
             self._say("diverged", name, "yellow")
-        elif event.kind == "reached":
+        elif event.kind == EventKind.REACHED:
             self._plain_line(event)
-        elif event.kind == "restarted":
+        elif event.kind == EventKind.RESTARTED:
             self._say("starting again", f"{name}: {event.message}", "yellow")
 
     def eta(self) -> float | None:
@@ -197,7 +206,7 @@ class Display:
         if self.console.is_terminal:
             return
         piece = self.plan.pieces[event.index]
-        rare = event.kind in ("finished", "reached") and isinstance(piece, Stretch)
+        rare = event.kind in ENDS and isinstance(piece, Stretch)
         all_done = len(self.done) == len(self.plan.pieces) and not self.running
         pause = RARE_SECONDS if rare else PLAIN_SECONDS
         if now - self.line_at < pause and not all_done:
@@ -208,12 +217,12 @@ class Display:
         if isinstance(piece, Stretch):
             last = piece.config.num_epochs
             what = f"epoch {event.epoch} of {last}"
-            if event.kind == "finished":
+            if event.kind == EventKind.FINISHED:
                 what = f"epoch {piece.stop} of {last}, finished"
-            elif event.kind == "reached":
+            elif event.kind == EventKind.REACHED:
                 what = "has reached what it trained for"
-            elif event.test_accuracy is not None:
-                what += f", test accuracy {100 * event.test_accuracy:.2f} %"
+            elif event.row:
+                what += f", {_accuracy(event.row)}"
         done = f"{fraction:4.0%}, {counts}"
         head = f"{done}{', ' + left if left else ''} | {piece.name}"
         self._say(head, what)
@@ -229,11 +238,13 @@ class Display:
         lines = Table.grid(padding=(0, 2))
         for index, event in sorted(self.running.items()):
             piece = self.plan.pieces[index]
-            accuracy = epoch = ""
-            if event.test_accuracy is not None:
-                accuracy = f"test accuracy {100 * event.test_accuracy:.2f} %"
+            epoch, accuracy = "", _accuracy(event.row) if event.row else ""
             if isinstance(piece, Stretch):
                 last = piece.config.num_epochs
                 epoch = f"epoch {max(event.epoch, piece.start)} of {last}"
             lines.add_row(Text(piece.name), epoch, accuracy)
         return Group(overall, lines)
+
+
+def _accuracy(row: Row) -> str:
+    return f"test accuracy {100 * row['test_accuracy']:.2f} %"

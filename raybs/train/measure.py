@@ -1,13 +1,16 @@
 """What is measured of a state: pure functions that leave it and all else alone."""
 
-from typing import Any
+import math
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from raybs.config.status import Status
 from raybs.datasets.tensors import Dataset
 from raybs.models.mlp import forward
 from raybs.models.state import State
+from raybs.store.rows import Measurement
 
 CHUNK = 4096
 """Samples of one forward pass; fixed, because sums depend on it in their last
@@ -73,8 +76,9 @@ def distances(state: State, init: State) -> dict[str, Tensor]:
     }
 
 
-def measure(state: State, init: State, data: Dataset) -> list[dict[str, Any]]:
-    """Return one dict of all measured quantities per replica.
+@torch.no_grad()
+def measure(state: State, init: State, data: Dataset) -> list[Measurement]:
+    """Return what is measured of every replica.
 
     A replica whose loss is not finite is "diverged": what it scores or how far it went
     means nothing, so its other numbers are NaN.
@@ -88,23 +92,19 @@ def measure(state: State, init: State, data: Dataset) -> list[dict[str, Any]]:
         "test_accuracy": test_accuracy,
         **distances(state, init),
     }
+    diverged = ~torch.isfinite(train_loss)
+    for column in columns.values():
+        column[diverged] = math.nan
     rows = []
-    for replica, finite in enumerate(torch.isfinite(train_loss).tolist()):
-        values = {name: column[replica].tolist() for name, column in columns.items()}
-        if not finite:
-            values = {
-                name: [float("nan")] * len(value)
-                if isinstance(value, list)
-                else float("nan")
-                for name, value in values.items()
-            }
-        counters = {
+    for replica, is_diverged in enumerate(diverged.tolist()):
+        row = {
             "epoch": state.epoch,
             "step": state.step,
             "samples_seen": state.samples_seen,
+            **{name: column[replica].tolist() for name, column in columns.items()},
+            "status": Status.DIVERGED if is_diverged else Status.COMPLETE,
         }
-        status = "complete" if finite else "diverged"
-        rows.append(counters | values | {"status": status})
+        rows.append(cast(Measurement, row))
     return rows
 
 

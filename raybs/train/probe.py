@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.optim import adam
@@ -19,6 +20,8 @@ BATCH_SIZES = (1, 8, 64, 1024)
 
 REPLICAS = (2, 4, 8)
 
+NUM_SAMPLES, NUM_FEATURES, NUM_CLASSES = 2048, 784, 10
+
 HALF_BATCH_SIZE = 64
 """At which bfloat16 is compared: the smallest where matmuls are most of a step."""
 
@@ -32,52 +35,62 @@ def probe(device: str, *, replicas: bool = False) -> Speed:
 
     With `replicas` also packs of them, until a larger one is no longer worth it.
     """
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(2048, 784, generator=draw)
-    labels = torch.randint(10, (2048,), generator=draw)
-    data = Dataset(
-        train_images=images.to(device),
-        train_labels=labels.to(device),
-        test_images=images[:0],
-        test_labels=labels[:0],
-        num_classes=10,
-    )
-
-    def step(batch_size: int, num: int = 1, **fields: object) -> float:
-        return _step_seconds(data, device, batch_size, num, **fields)
-
-    steps = {batch_size: step(batch_size) for batch_size in BATCH_SIZES}
-    best = dict.fromkeys(BATCH_SIZES, 1)
-    for batch_size, seconds in steps.items() if replicas else ():
-        for num in REPLICAS:
-            packed = step(batch_size, num)
-            if packed * WORTH_IT > seconds:
-                break
-            best[batch_size], seconds = num, packed
-    state = init_state([_config(1)], 784, 10, device)
+    data = _random_samples(device)
+    seconds = {size: _step_seconds(data, _config(size)) for size in BATCH_SIZES}
+    best = {}
+    if replicas:
+        best = {size: _best_replicas(data, size, seconds[size]) for size in BATCH_SIZES}
+    half = replace(_config(HALF_BATCH_SIZE), precision="bfloat16")
+    state = init_state([_config(1)], NUM_FEATURES, NUM_CLASSES, device)
     measuring = _seconds(
         device, lambda: evaluate(state, data.train_images, data.train_labels)
     )
-    times = step(HALF_BATCH_SIZE, precision="bfloat16") / steps[HALF_BATCH_SIZE]
     return Speed(
-        step_seconds=tuple(steps.items()),
+        step_seconds=tuple(seconds.items()),
         optimizer_seconds=_seconds(device, _adam(state)),
-        overhead_seconds=step(16, hidden=(1,)),
-        sample_seconds=measuring / len(labels),
-        replicas=tuple(best.items()) if replicas else (),
-        bfloat16=times,
+        overhead_seconds=_step_seconds(data, replace(_config(16), hidden=(1,))),
+        sample_seconds=measuring / data.num_samples,
+        replicas=tuple(best.items()),
+        bfloat16=_step_seconds(data, half) / seconds[HALF_BATCH_SIZE],
         processor=processor() if device == "cpu" else device,
     )
 
 
-def _step_seconds(
-    data: Dataset, device: str, batch_size: int, num: int, **fields: object
-) -> float:
+def _random_samples(device: str) -> Dataset:
+    """Return samples of the size of MNIST's, without a test set."""
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(NUM_SAMPLES, NUM_FEATURES, generator=draw)
+    labels = torch.randint(NUM_CLASSES, (NUM_SAMPLES,), generator=draw)
+    return Dataset(
+        train_images=images.to(device),
+        train_labels=labels.to(device),
+        test_images=images[:0],
+        test_labels=labels[:0],
+        num_classes=NUM_CLASSES,
+    )
+
+
+def _best_replicas(data: Dataset, batch_size: int, alone: float) -> int:
+    """Return how many replicas side by side train most samples a second.
+
+    `alone` are the seconds of a step of a single one.
+    """
+    best, seconds = 1, alone
+    for num in REPLICAS:
+        packed = _step_seconds(data, _config(batch_size), num)
+        if packed * WORTH_IT > seconds:
+            break
+        best, seconds = num, packed
+    return best
+
+
+def _step_seconds(data: Dataset, config: TrainConfig, num: int = 1) -> float:
     """Return the seconds of a step of each of `num` replicas."""
-    configs = [_config(batch_size, seed=seed, **fields) for seed in range(num)]
-    state = init_state(configs, 784, 10, device)
+    device, batch_size = data.train_images.device.type, config.phases[0].batch_size
+    configs = [replace(config, seed=seed) for seed in range(num)]
+    state = init_state(configs, NUM_FEATURES, NUM_CLASSES, device)
     step = make_step(configs, state)
-    at_once = samples_per_call(configs[0], batch_size)
+    at_once = samples_per_call(config, batch_size)
     images = data.train_images[:at_once].expand(num, -1, -1)
     labels = data.train_labels[:at_once].expand(num, -1)
     rates = [1e-3] * num
@@ -109,9 +122,10 @@ def _adam(state: State) -> Callable[[], object]:
     )
 
 
-def _config(batch_size: int, **fields: object) -> TrainConfig:
+def _config(batch_size: int) -> TrainConfig:
+    """Return a config of the article's network."""
     phase = Phase(batch_size=batch_size, learning_rate=1e-3, epochs=1)
-    return TrainConfig(phases=(phase,), **fields)  # type: ignore[arg-type]
+    return TrainConfig(phases=(phase,))
 
 
 def _seconds(device: str, call: Callable[[], object]) -> float:

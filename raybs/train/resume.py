@@ -1,7 +1,6 @@
 """Where a worker goes on: from which stored state, and what is left to measure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from raybs.models.state import State, from_tensors, to_tensors
 from raybs.plan.stretches import Stretch
@@ -25,7 +24,7 @@ def keep_start(
 
 
 def missing_epochs(
-    stretches: Sequence[Stretch], store: Store, files: Mapping[str, Any]
+    stretches: Sequence[Stretch], store: Store, files: Mapping[str, list[str]]
 ) -> frozenset[int]:
     """Return the epochs to measure: as planned, unless a worker was here meanwhile."""
     first, stop = stretches[0].start, stretches[0].stop
@@ -40,7 +39,7 @@ def deepest_state(
     stretches: Sequence[Stretch],
     store: Store,
     device: str,
-    files: Mapping[str, Any],
+    files: Mapping[str, list[str]],
     missing: frozenset[int],
 ) -> tuple[State | None, list[float]]:
     """Read where to go on: the deepest stored state before the first missing row.
@@ -50,18 +49,29 @@ def deepest_state(
     training up to there, by stretch.
     """
     for epoch in range(min(missing, default=stretches[0].stop), 0, -1):
-        if all(stretch.keys[epoch] in files for stretch in stretches):
-            found = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
-            sound = [state for state in found if state is not None]
-            if len(sound) == len(stretches):
-                state = from_tensors([s.config for s in stretches], sound, device)
-                if all("training_seconds" in head for _, head in sound):
-                    return state, [head["training_seconds"] for _, head in sound]
-                # An older raybs did not say: then it is the time of measuring, too.
-                rows = store.read_rows(["state_key", "seconds"]).to_pylist()
-                taken = {row["state_key"]: row["seconds"] for row in rows}
-                return state, [
-                    sum(taken.get(key, 0.0) for key in stretch.keys[: epoch + 1])
-                    for stretch in stretches
-                ]
+        if not all(stretch.keys[epoch] in files for stretch in stretches):
+            continue
+        stored = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
+        sound = [state for state in stored if state is not None]
+        if len(sound) == len(stretches):
+            state = from_tensors([s.config for s in stretches], sound, device)
+            heads = [head for _, head in sound]
+            if all("training_seconds" in head for head in heads):
+                return state, [head["training_seconds"] for head in heads]
+            return state, _measured_seconds(stretches, store, epoch)
     return None, [0.0] * len(stretches)
+
+
+def _measured_seconds(
+    stretches: Sequence[Stretch], store: Store, epoch: int
+) -> list[float]:
+    """Return the seconds up to `epoch` by the rows, in which measuring counts, too.
+
+    For states of an older raybs, which do not say those of training.
+    """
+    rows = store.read_rows(["state_key", "seconds"]).to_pylist()
+    seconds = {row["state_key"]: row["seconds"] for row in rows}
+    return [
+        sum(seconds.get(key, 0.0) for key in stretch.keys[: epoch + 1])
+        for stretch in stretches
+    ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 
@@ -12,8 +12,9 @@ from raybs.datasets.tensors import Dataset
 from raybs.models.device import device_name
 from raybs.models.state import to_tensors
 from raybs.plan.stretches import Report, Stretch
+from raybs.store.rows import Measurement, Provenance, Row
 from raybs.store.store import Store
-from raybs.train.loop import Progress, train
+from raybs.train.loop import Progress, is_diverged, train
 from raybs.train.resume import deepest_state, keep_start, missing_epochs
 
 SAVE_SECONDS = 30.0
@@ -37,84 +38,145 @@ def carry(
     device = data.train_images.device.type
     files = store.state_files()
     missing = missing_epochs(stretches, store, files)
-    # Seconds of training since init, by stretch.
     state, trained = deepest_state(stretches, store, device, files, missing)
     if state and state.epoch == stretches[0].start:
         keep_start(stretches, store, state, trained, files)
-    indices = {stretch.config: index for index, stretch in enumerate(stretches)}
-    pending: dict[int, list[dict[str, Any]]] = {index: [] for index in indices.values()}
+    pack = [
+        Carried(index=index, stretch=stretch, training_seconds=seconds)
+        for index, (stretch, seconds) in enumerate(zip(stretches, trained, strict=True))
+    ]
     start = state.epoch if state else 0
-    progress: Progress | None = None
-    seconds = 0.0  # since the last row
+    recorder = Recorder(pack, store, files, start=start, device=device)
     saved_at = time.monotonic()
-
-    def ends(config: ResolvedConfig, row: dict[str, Any]) -> bool:
-        stretch = stretches[indices[config]]
-        return row["epoch"] in stretch.measure and is_met(stretch.until, row)
-
-    def save() -> None:
-        for rows in pending.values():
-            store.write_rows(rows)
-            rows.clear()
-        if progress is None or progress.state.epoch == start:
-            return
-        epoch = progress.state.epoch
-        for replica, config in enumerate(progress.configs):
-            row, stretch = progress.rows[replica], stretches[indices[config]]
-            diverged = row is not None and row["status"] == "diverged"
-            kept, written = epoch in stretch.keep, []
-            if not diverged and (kept or epoch < stretch.stop or stretch.goes_on):
-                named = to_tensors(progress.state, replica, trained[indices[config]])
-                key = stretch.keys[epoch]
-                written.append(store.write_state(key, *named, rolling=not kept))
-            # The state saved to go on from half-way makes room for this one.
-            first = stretch.start + (stretch.start in stretch.keep)
-            old = [p for key in stretch.keys[first:epoch] for p in files.pop(key, [])]
-            store.files.delete(path for path in old if path.startswith("rolling"))
-            files[stretch.keys[epoch]] = written
-
-    try:
-        for progress in train(
-            [stretch.config for stretch in stretches],
-            data,
-            state=state,
-            stop=stretches[0].stop,
-            measured=missing,
-            ends=ends,
-        ):
-            epoch = progress.state.epoch
-            seconds += progress.seconds / len(progress.configs)
-            report = Report(epoch=epoch, test_accuracy={}, diverged=[], reached=[])
-            for config, row in zip(progress.configs, progress.rows, strict=True):
-                index = indices[config]
-                stretch = stretches[index]
-                diverged = row is not None and row["status"] == "diverged"
-                trained[index] += progress.training_seconds / len(progress.configs)
-                if row is not None and (diverged or epoch in stretch.measure):
-                    row["training_seconds"] = trained[index]
-                    extras = {
-                        "state_key": stretch.keys[epoch],
-                        "seconds": seconds,
-                        "device": device_name(device),
-                        "num_threads": torch.get_num_threads(),
-                        "num_replicas": len(stretches),
-                        "torch_version": str(torch.__version__),
-                    }
-                    pending[index].append(row | extras)
-                    report.test_accuracy[index] = row["test_accuracy"]
-                if diverged:
-                    report.diverged.append(index)
-                elif row is not None and ends(config, row):
-                    report.reached.append(index)
-            if any(progress.rows):
-                seconds = 0.0
-            due = time.monotonic() - saved_at > save_seconds
-            kept = any(epoch in stretch.keep for stretch in stretches)
-            some_end = report.diverged or report.reached
-            if due or kept or some_end or epoch == stretches[0].stop:
-                save()
-                saved_at = time.monotonic()
+    for progress in train(
+        [stretch.config for stretch in stretches],
+        data,
+        state=state,
+        stop=stretches[0].stop,
+        measured=missing,
+        ends=recorder.has_reached,
+    ):
+        report = recorder.take(progress)
+        is_due = time.monotonic() - saved_at > save_seconds
+        if is_due or recorder.must_save(report):
+            recorder.save(progress)
+            saved_at = time.monotonic()
+        try:
             yield report
-    except GeneratorExit:  # closed between two epochs: the state is whole
-        save()
-        raise
+        except GeneratorExit:  # closed between two epochs: the state is whole
+            recorder.save(progress)
+            raise
+
+
+@dataclass(kw_only=True)
+class Carried:
+    """A stretch of a pack under way.
+
+    `training_seconds` are those since init, `rows` those that are not yet stored; with
+    `reached` one of them has met what ends the trial.
+    """
+
+    index: int
+    stretch: Stretch
+    training_seconds: float
+    rows: list[Row] = field(default_factory=list)
+    reached: bool = False
+
+
+class Recorder:
+    """Makes rows and reports of what the training loop yields, and stores them."""
+
+    def __init__(
+        self,
+        pack: Sequence[Carried],
+        store: Store,
+        files: dict[str, list[str]],
+        *,
+        start: int,
+        device: str,
+    ) -> None:
+        """Record the stretches of `pack` from epoch `start` on.
+
+        `files` are the paths of all stored states, by state key.
+        """
+        self.pack = pack
+        self.by_config = {carried.stretch.config: carried for carried in pack}
+        self.store = store
+        self.files = files
+        self.start = start
+        self.seconds = 0.0  # since the last row
+        self.provenance = Provenance(
+            device=device_name(device),
+            num_threads=torch.get_num_threads(),
+            num_replicas=len(pack),
+            torch_version=str(torch.__version__),
+        )
+
+    def has_reached(self, config: ResolvedConfig) -> bool:
+        """Tell whether a measured row has met what ends this trial."""
+        return self.by_config[config].reached
+
+    def take(self, progress: Progress) -> Report:
+        """Take notice of an epoch; return what to tell of it."""
+        num_replicas, epoch = len(progress.configs), progress.state.epoch
+        self.seconds += progress.seconds / num_replicas
+        report = Report(epoch=epoch, rows={}, diverged=[], reached=[])
+        for config, measured in zip(progress.configs, progress.rows, strict=True):
+            carried = self.by_config[config]
+            carried.training_seconds += progress.training_seconds / num_replicas
+            is_wanted = epoch in carried.stretch.measure
+            if measured is None or not (is_wanted or is_diverged(measured)):
+                continue
+            row = self._row(measured, carried)
+            carried.rows.append(row)
+            report.rows[carried.index] = row
+            if is_diverged(measured):
+                report.diverged.append(carried.index)
+            elif is_met(carried.stretch.until, row):
+                carried.reached = True
+                report.reached.append(carried.index)
+        if any(progress.rows):
+            self.seconds = 0.0
+        return report
+
+    def must_save(self, report: Report) -> bool:
+        """Tell whether the pack or a trial ends here, or a state is to stay."""
+        is_last = report.epoch == self.pack[0].stretch.stop
+        is_kept = any(report.epoch in carried.stretch.keep for carried in self.pack)
+        return is_last or is_kept or bool(report.diverged or report.reached)
+
+    def save(self, progress: Progress) -> None:
+        """Store all rows so far, then the states that `progress` holds."""
+        for carried in self.pack:
+            self.store.write_rows(carried.rows)
+            carried.rows.clear()
+        if progress.state.epoch == self.start:
+            return
+        for replica in range(len(progress.configs)):
+            self._save_state(progress, replica)
+
+    def _row(self, measured: Measurement, carried: Carried) -> Row:
+        return {
+            **measured,
+            **self.provenance,
+            "state_key": carried.stretch.keys[measured["epoch"]],
+            "seconds": self.seconds,
+            "training_seconds": carried.training_seconds,
+        }
+
+    def _save_state(self, progress: Progress, replica: int) -> None:
+        """Store the state of one replica, in the place of the one before."""
+        carried = self.by_config[progress.configs[replica]]
+        stretch, epoch = carried.stretch, progress.state.epoch
+        is_kept, written = epoch in stretch.keep, list[str]()
+        is_needed = is_kept or epoch < stretch.stop or stretch.goes_on
+        if is_needed and not is_diverged(progress.rows[replica]):
+            named = to_tensors(progress.state, replica, carried.training_seconds)
+            key = stretch.keys[epoch]
+            written.append(self.store.write_state(key, *named, rolling=not is_kept))
+        # The state saved to go on from half-way makes room for this one.
+        first = stretch.start + (stretch.start in stretch.keep)
+        earlier = stretch.keys[first:epoch]
+        old = [path for key in earlier for path in self.files.pop(key, [])]
+        self.store.files.delete(path for path in old if path.startswith("rolling"))
+        self.files[stretch.keys[epoch]] = written

@@ -12,7 +12,7 @@ from waits import run, wait_for
 
 import raybs
 from raybs import interrupts
-from raybs.runner import stopping
+from raybs.launch.stopping import stopping
 from raybs.store.opening import open_store
 
 WRAPPER = """

@@ -274,7 +274,8 @@ def test_bfloat16_at_batch_sizes_that_never_use_it_is_not_measured(
     here, subset, monkeypatch
 ):
     """Plain SGD up to batch size 8 defers its updates, in float32."""
-    monkeypatch.setattr(runner, "_check_half", None)  # it would be an error to ask
+    # It would be an error to ask.
+    monkeypatch.setattr("raybs.launch.calibration.check_half", None)
     call(write(subset, size=8, epochs=1), "--local", "--precision", "bfloat16")
     assert len(numbers(open_store("results"))) == 3  # init is shared
 

@@ -98,12 +98,13 @@ def test_ctrl_c_saves_what_is_under_way_and_leaves_no_process(sweep_file):
 PLACEMENT = """
     import json, sys, threading
     import ray
-    from raybs import cluster
-    from raybs.launch import Resources
-    from raybs.plan import make_plan, requests
-    from raybs.datasets.dataset import describe, load_arrays
     from raybs.config.catalog import find_sweep
-    from raybs.store import open_store
+    from raybs.datasets.dataset import describe, load_arrays
+    from raybs.launch.ray import tune as cluster
+    from raybs.launch.resources import Resources
+    from raybs.plan.plan import make_plan
+    from raybs.plan.requests import requests
+    from raybs.store.opening import open_store
 
     seen = []
     begin = cluster.StretchTrainable._begin
@@ -115,8 +116,8 @@ PLACEMENT = """
         begin(self, config)
 
     cluster.StretchTrainable._begin = watched
-    found = requests(find_sweep("mine.py")[2], describe)
-    plan = make_plan(found, {}, set())
+    asked = requests(find_sweep("mine.py")[2], describe)
+    plan = make_plan(asked, {}, set())
     options = json.loads(sys.argv[1])
     names = {stretch.config.dataset for stretch in plan.stretches}
     datasets = {name: load_arrays(name) for name in names}
@@ -138,10 +139,10 @@ def places(**options):
 def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
     """Four logical GPUs: what Ray assigns is tested, the training is on the CPU."""
     expected = undisturbed(sweep_file())
-    found = places(num_gpus=4, num_workers=4, gpus_per_trial=0.5, device="cpu")
-    assert all(len(place["gpus"]) == 1 for place in found)
-    assert len({place["gpus"][0] for place in found}) > 1
-    assert {place["device"] for place in found} == {"cpu"}
+    placed = places(num_gpus=4, num_workers=4, gpus_per_trial=0.5, device="cpu")
+    assert all(len(place["gpus"]) == 1 for place in placed)
+    assert len({place["gpus"][0] for place in placed}) > 1
+    assert {place["device"] for place in placed} == {"cpu"}
     assert numbers(open_store("results")) == expected
 
 
@@ -168,8 +169,8 @@ def test_more_than_there_is_is_refused():
 def test_trials_at_a_time(resources, cluster, slots, gpu):
     from raybs.launch.ray.session import trial_resources
 
-    found, per_trial = trial_resources(resources, cluster)
-    assert (found, per_trial["gpu"]) == (slots, gpu)
+    at_a_time, per_trial = trial_resources(resources, cluster)
+    assert (at_a_time, per_trial["gpu"]) == (slots, gpu)
 
 
 def test_short_stretches_share_a_trial_of_tune_and_what_failed_goes_alone(
@@ -258,8 +259,8 @@ def test_accounts_of_failures_come_down_to_their_cause(cause, account):
 
 
 def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
-    now, found = [0.0], {"CPU": 0.0, "GPU": 0.0}
-    monkeypatch.setattr("raybs.launch.ray.session.cluster_resources", lambda: found)
+    now, there = [0.0], {"CPU": 0.0, "GPU": 0.0}
+    monkeypatch.setattr("raybs.launch.ray.session.cluster_resources", lambda: there)
     monkeypatch.setattr("raybs.launch.ray.session.time.monotonic", lambda: now[0])
     waiting = Waiting({"cpu": 1, "gpu": 0.5})
 
@@ -272,9 +273,9 @@ def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplo
     assert look_for(30) == []
     [message] = look_for(100)
     assert "asks for 1 CPUs and 0.5 GPUs, the cluster has 0 and 0" in message
-    found["CPU"], found["GPU"] = 4.0, 1.0
+    there["CPU"], there["GPU"] = 4.0, 1.0
     look_for(1)
-    found["GPU"] = 0.0
+    there["GPU"] = 0.0
     assert len(look_for(100)) == 2
 
 

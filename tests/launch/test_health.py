@@ -59,8 +59,8 @@ def test_a_good_cluster_has_no_fault():
     ],
 )  # fmt: skip
 def test_each_fault_is_named_with_what_to_do(check, words, cluster):
-    [(found, message)] = faults(cluster)
-    assert found == check
+    [(named, message)] = faults(cluster)
+    assert named == check
     assert words in message
     lines = list(report(cluster))
     assert f"FAULT  {check}" in "\n".join(lines)

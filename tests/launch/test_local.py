@@ -3,7 +3,7 @@ import threading
 from helpers import datasets, numbers, plan_of
 
 from raybs.launch import local
-from raybs.launch.events import Event
+from raybs.launch.events import Event, EventKind
 from raybs.launch.local import run_local
 from raybs.launch.resources import Resources
 
@@ -52,7 +52,7 @@ def test_a_failing_stretch_fails_what_is_behind_it_and_no_other(
 
     monkeypatch.setattr(local, "carry", failing)
     events = run(plan_of(configs, store), store)
-    failed = [event.message for event in events if event.kind == "failed"]
+    failed = [event.message for event in events if event.kind == EventKind.FAILED]
     assert len(failed) == 3
     assert "No space left on device" in failed[0]
     monkeypatch.undo()

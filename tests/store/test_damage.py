@@ -86,7 +86,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, subset: Subset):
 def read(store: Store) -> dict[str, dict[object, str]]:
     """All that is stored, by what it is; as text, which is exact, of NaN as well."""
     frames = analysis.load(store)
-    found = {
+    contents = {
         "rows": by(["state_key"], store.read_rows().to_pylist()),
         "history": by(["sweep", "trial", "epoch"], frames.history.to_dict("records")),
         "trials": by(["sweep", "trial"], frames.trials.to_dict("records")),
@@ -110,23 +110,23 @@ def read(store: Store) -> dict[str, dict[object, str]]:
         "draws": {},
         "histogram": {},
     }
-    if "draws" in found["records"]:
+    if "draws" in contents["records"]:
         drawn = analysis.load_draws(store, "draws")
-        found["draws"] = by(
+        contents["draws"] = by(
             ["batch_size", "sample_set"], drawn.draws.to_dict("records")
         )
         whole = drawn.histogram[drawn.histogram["num_draws"] == 3]
-        found["histogram"] = by(["batch_size", "lower"], whole.to_dict("records"))
-    return found
+        contents["histogram"] = by(["batch_size", "lower"], whole.to_dict("records"))
+    return contents
 
 
 def by(names: list[str], rows: list[dict[str, object]]) -> dict[object, str]:
-    found = {}
+    texts = {}
     for row in rows:
         row.pop("results", None)  # the folder's name
         plain = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in row.items()}
-        found[tuple(row[name] for name in names)] = str(plain)
-    return found
+        texts[tuple(row[name] for name in names)] = str(plain)
+    return texts
 
 
 KINDS = {
@@ -259,9 +259,9 @@ def check(root: Path, kind: str, paths: list[Path], sound: Sound, caplog) -> Non
             assert planned.output.count("all stored") == 2
         return
     assert planned.exit_code == 0
-    found = read(store)
-    lost = {part: items.keys() - found[part] for part, items in sound.held.items()}
-    check_what_is_there(found, sound.held, lost, kind)
+    left = read(store)
+    lost = {part: items.keys() - left[part] for part, items in sound.held.items()}
+    check_what_is_there(left, sound.held, lost, kind)
     # The plan counts what is missing.
     num_left = left_to_train(sound.asked, store)
     epochs = f"{num_left} to train in" if lost["rows"] else "epochs: all stored."
@@ -283,9 +283,9 @@ def check(root: Path, kind: str, paths: list[Path], sound: Sound, caplog) -> Non
             find_sweeps(store, [str(name)])
 
 
-def check_what_is_there(found, held, lost, kind) -> None:
+def check_what_is_there(left, held, lost, kind) -> None:
     """All of it is as it was; trials without their last row are unfinished."""
-    for part, items in found.items():
+    for part, items in left.items():
         # A state by another name is nobody's.
         assert items.keys() <= held[part].keys() or kind == "renamed"
         for key in items.keys() & held[part].keys():
@@ -294,6 +294,6 @@ def check_what_is_there(found, held, lost, kind) -> None:
     ends = {}
     for *trial, epoch in sorted(held["history"], key=lambda key: key[2]):
         ends[tuple(trial)] = (*trial, epoch)
-    for trial, text in found["trials"].items():
+    for trial, text in left["trials"].items():
         missed = ends[trial] in lost["history"]
         assert ("'status': 'unfinished'" in text) == missed

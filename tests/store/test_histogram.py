@@ -18,9 +18,9 @@ samples = arrays(np.float32, st.integers(0, 50), elements=floats)
 @given(samples)
 def test_every_number_lies_in_its_bin(values):
     for value in values:
-        [found] = count_bins(np.array([value], np.float32)).nonzero()[0:1]
+        [bins] = count_bins(np.array([value], np.float32)).nonzero()[0:1]
         with np.errstate(over="ignore"):
-            lower, upper = edges(found)
+            lower, upper = edges(bins)
         assert lower[0] <= value <= upper[0]
         size = abs(float(value))  # float32 may flush its products to zero
         if np.isfinite(upper[0] - lower[0]) and size > 1e-37:

@@ -5,14 +5,17 @@ import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from raybs.config.status import Status
 from raybs.store.files import ENDINGS, Files
 from raybs.store.opening import FORMAT, open_store
+from raybs.store.rows import Row
 from raybs.store.schemas import ROW_SCHEMA
 from raybs.store.store import Store
 
@@ -28,9 +31,9 @@ def keys(store):
 
 def files(store):
     """All files but the format's."""
-    found = (p for p in Path(store.files.root).rglob("*") if p.is_file())
+    paths = (p for p in Path(store.files.root).rglob("*") if p.is_file())
     return sorted(
-        str(p.relative_to(store.files.root)) for p in found if p.name[:6] != "format"
+        str(p.relative_to(store.files.root)) for p in paths if p.name[:6] != "format"
     )
 
 
@@ -125,11 +128,11 @@ RECORD = {"rates": (0.1, 1e-300), "none": math.nan, "seeds": {3: "\ud800"}, "mor
 
 def test_a_record_comes_back_however_its_numbers_are_written(any_store):
     any_store.write_record("sweeps", "one", RECORD)
-    [found] = any_store.read_records("sweeps", dict).values()
-    assert str(found) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
+    [record] = any_store.read_records("sweeps", dict).values()
+    assert str(record) == str(json.loads(json.dumps(RECORD)))  # NaN equals nothing
     content = any_store.files.read("sweeps/one.json")
     any_store.files.write("sweeps/one.json", json.dumps(json.loads(content)).encode())
-    assert str(any_store.read_records("sweeps", dict)["one"]) == str(found)
+    assert str(any_store.read_records("sweeps", dict)["one"]) == str(record)
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "speeds"])
@@ -349,6 +352,36 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="cannot be used"):
         open_store(str(tmp_path / "results"), create=True)
+
+
+def test_the_schema_stores_the_fields_of_a_row_in_their_old_order():
+    assert [(field.name, str(field.type)) for field in ROW_SCHEMA] == [
+        ("state_key", "string"),
+        ("epoch", "int32"),
+        ("step", "int64"),
+        ("samples_seen", "int64"),
+        ("train_loss", "double"),
+        ("train_accuracy", "double"),
+        ("test_loss", "double"),
+        ("test_accuracy", "double"),
+        ("weight_distance", "double"),
+        ("bias_distance", "double"),
+        ("weight_norm", "double"),
+        ("bias_norm", "double"),
+        ("layer_distance", "list<item: double>"),
+        ("cosine_to_init", "list<item: double>"),
+        ("seconds", "double"),
+        ("training_seconds", "double"),
+        ("device", "string"),
+        ("num_threads", "int32"),
+        ("num_replicas", "int32"),
+        ("torch_version", "string"),
+        ("status", "string"),
+    ]
+    kinds = {"string": str, "int32": int, "int64": int, "double": float}
+    kinds["list<item: double>"] = list[float]
+    stored = {field.name: kinds[str(field.type)] for field in ROW_SCHEMA}
+    assert get_type_hints(Row) == stored | {"status": Status}
 
 
 def test_rows_are_plain_parquet_for_any_other_tool(store):

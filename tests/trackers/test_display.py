@@ -2,13 +2,14 @@ import io
 from dataclasses import replace
 
 import pytest
+from helpers import row
 from rich.console import Console
 
 from raybs.config import Phase, TrainConfig, TrainSweep
 from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.units import duration, size
 from raybs.datasets.dataset import DatasetInfo
-from raybs.launch.events import Event
+from raybs.launch.events import Event, EventKind
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import make_plan
 from raybs.plan.requests import requests
@@ -42,12 +43,12 @@ def test_eta_is_right_at_constant_speed():
     console = Console(file=io.StringIO())
     display = Display(two_trials(), console, clock=lambda: time[0])
     for index in (0, 1):
-        display.on_event(Event(kind="started", index=index))
+        display.on_event(Event(kind=EventKind.STARTED, index=index))
     assert display.eta() is None
     for epoch in range(11):
         time[0] = 10.0 + 3 * epoch  # both trials take 3 s an epoch, side by side
         for index in (0, 1):
-            display.on_event(Event(kind="epoch", index=index, epoch=epoch))
+            display.on_event(Event(kind=EventKind.EPOCH, index=index, epoch=epoch))
         if epoch:
             left = 3 * (10 - epoch)
             assert display.eta() == pytest.approx(left, rel=0.05, abs=1e-6)
@@ -56,19 +57,20 @@ def test_eta_is_right_at_constant_speed():
 def test_eta_waits_for_the_longest_chain_when_workers_run_dry():
     time = [0.0]
     display = Display(two_trials(), Console(file=io.StringIO()), lambda: time[0])
-    display.on_event(Event(kind="epoch", index=0, epoch=0))
+    display.on_event(Event(kind=EventKind.EPOCH, index=0, epoch=0))
     time[0] = 10.0
-    display.on_event(Event(kind="epoch", index=0, epoch=5))
+    display.on_event(Event(kind=EventKind.EPOCH, index=0, epoch=5))
     # One worker, half of one trial in 10 s: the other 1.5 trials take 30 s more.
     assert display.eta() == pytest.approx(30, rel=0.05)
 
 
 def test_plain_output_is_a_line_now_and_then_and_one_at_each_end():
-    events = [Event(kind="started", index=0)]
+    events = [Event(kind=EventKind.STARTED, index=0)]
     events += [
-        Event(kind="epoch", index=0, epoch=k, test_accuracy=0.9) for k in range(11)
+        Event(kind=EventKind.EPOCH, index=0, epoch=k, row=row("", k, 0.9))
+        for k in range(11)
     ]
-    events += [Event(kind="finished", index=0)]
+    events += [Event(kind=EventKind.FINISHED, index=0)]
     text, _ = shown(events, clock=[k / 5 for k in range(99)])
     assert text.count("seed 0") == 2  # after more than a second
     assert "10 @ 0.1 x 10, seed 0: epoch 10 of 10, finished" in " ".join(text.split())
@@ -77,26 +79,26 @@ def test_plain_output_is_a_line_now_and_then_and_one_at_each_end():
 
 
 def test_failures_are_shown_as_they_happen_and_kept():
-    text, display = shown([Event(kind="failed", index=1, message="disk full")])
+    text, display = shown([Event(kind=EventKind.FAILED, index=1, message="disk full")])
     assert "failed: 10 @ 0.2 x 10, seed 0: disk full" in text
     assert display.failures == {1: "disk full"}
-    text, _ = shown([Event(kind="diverged", index=0)])
+    text, _ = shown([Event(kind=EventKind.DIVERGED, index=0)])
     assert "diverged: 10 @ 0.1 x 10, seed 0" in text
-    text, _ = shown([Event(kind="restarted", index=0, message="worker died")])
+    text, _ = shown([Event(kind=EventKind.RESTARTED, index=0, message="worker died")])
     assert "starting again: 10 @ 0.1 x 10, seed 0: worker died" in text
 
 
 def test_square_brackets_in_a_message_are_no_markup():
     message = "[enforce fail at alloc_cpu.cpp:114] and [/tmp/a]"
-    text, _ = shown([Event(kind="failed", index=1, message=message)])
+    text, _ = shown([Event(kind=EventKind.FAILED, index=1, message=message)])
     assert message in text
 
 
 def test_a_terminal_shows_a_bar_and_a_line_per_running_stretch():
     text, _ = shown(
         [
-            Event(kind="started", index=0),
-            Event(kind="epoch", index=1, epoch=5, test_accuracy=0.5),
+            Event(kind=EventKind.STARTED, index=0),
+            Event(kind=EventKind.EPOCH, index=1, epoch=5, row=row("", 5, 0.5)),
         ],
         terminal=True,
     )
@@ -138,8 +140,8 @@ def with_draws(num_workers):
 
 def finish(display, index, seconds, num_diverged=0):
     drawn = Drawn(seconds=seconds, num_diverged=num_diverged)
-    display.on_event(Event(kind="started", index=index))
-    display.on_event(Event(kind="finished", index=index, drawn=drawn))
+    display.on_event(Event(kind=EventKind.STARTED, index=index))
+    display.on_event(Event(kind=EventKind.FINISHED, index=index, drawn=drawn))
 
 
 def test_chunks_that_wait_for_a_state_are_part_of_the_eta():
@@ -152,7 +154,7 @@ def test_chunks_that_wait_for_a_state_are_part_of_the_eta():
     expected = 2 * max((30 + 2 * training) / 2, training + 30 / 2)
     assert display.eta() == pytest.approx(expected)
     for index in (0, 1):
-        display.on_event(Event(kind="finished", index=index))
+        display.on_event(Event(kind=EventKind.FINISHED, index=index))
     assert display.eta() == pytest.approx(2 * 30 / 2)
 
 
@@ -171,6 +173,6 @@ def test_draws_are_counted_and_diverged_ones_are_named():
 def test_a_failure_that_many_chunks_share_is_said_once():
     display, out, _ = with_draws(num_workers=1)
     for index in (2, 3, 4):
-        display.on_event(Event(kind="failed", index=index, message="no state"))
+        display.on_event(Event(kind=EventKind.FAILED, index=index, message="no state"))
     assert out.getvalue().count("no state") == 1
     assert set(display.failures) == {2, 3, 4}

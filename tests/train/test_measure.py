@@ -1,10 +1,12 @@
 import math
+from typing import get_type_hints
 
 import torch
 from torch.nn import functional
 
 from raybs.models.mlp import forward, init_state
 from raybs.models.state import select
+from raybs.store.rows import Measurement
 from raybs.train import measure
 
 
@@ -33,13 +35,13 @@ def test_distances_are_those_of_a_known_move(subset):
     state.weights[0][0, 0, 0] += 3
     state.weights[2][0, 1, 1] += 4
     state.biases[1][0, 0, 2] += 2
-    found = measure.distances(state, init)
-    torch.testing.assert_close(found["weight_distance"].item(), 5.0)
-    torch.testing.assert_close(found["layer_distance"].tolist(), [[3.0, 0.0, 4.0]])
-    assert found["bias_distance"].item() == 2.0
-    assert found["bias_norm"].item() == 2.0
+    far = measure.distances(state, init)
+    torch.testing.assert_close(far["weight_distance"].item(), 5.0)
+    torch.testing.assert_close(far["layer_distance"].tolist(), [[3.0, 0.0, 4.0]])
+    assert far["bias_distance"].item() == 2.0
+    assert far["bias_norm"].item() == 2.0
     squares = sum(w.double().square().sum().item() for w in state.weights)
-    torch.testing.assert_close(found["weight_norm"].item(), math.sqrt(squares))
+    torch.testing.assert_close(far["weight_norm"].item(), math.sqrt(squares))
 
 
 def test_cosine_is_1_at_init_and_minus_1_at_its_opposite(subset):
@@ -62,6 +64,7 @@ def test_a_replica_without_finite_loss_is_diverged_and_has_no_other_numbers(subs
     state = select(init, [0, 1])
     state.weights[1][1, 0, 0] = math.inf
     good, bad = measure.measure(state, init, subset.data)
+    assert good.keys() == bad.keys() == get_type_hints(Measurement).keys()
     assert good["status"] == "complete"
     assert good["test_accuracy"] >= 0
     assert bad["status"] == "diverged"

@@ -231,17 +231,17 @@ def test_a_cut_epoch_takes_its_first_samples_and_no_more(subset, batch_size, len
 def test_a_replica_whose_trial_ends_leaves_and_the_others_go_on(subset):
     configs = [subset.config((64, rate, 4)) for rate in (0.01, 0.1, 0.2)]
 
-    def ends(config, row):
-        return config == configs[1] and row["epoch"] == 2
+    def seen(configs, ending):
+        """What is yielded, if the trial of `ending` ends at epoch 2."""
+        ended = set()
+        options = {"stop": 4, "measured": {1, 2}, "ends": ended.__contains__}
+        for progress in train(configs, subset.data, **options):
+            yield progress.configs, progress.state.epoch
+            if progress.state.epoch == 2:
+                ended.add(ending)
 
-    seen = [
-        (p.configs, p.state.epoch)
-        for p in train(configs, subset.data, stop=4, measured={1, 2}, ends=ends)
-    ]
-    rest = (configs[0], configs[2])
-    assert seen == [(tuple(configs), 1), (tuple(configs), 2), (rest, 3), (rest, 4)]
-    alone = [
-        p.state.epoch
-        for p in train([configs[1]], subset.data, stop=4, measured={1, 2}, ends=ends)
-    ]
-    assert alone == [1, 2]
+    every, rest = tuple(configs), (configs[0], configs[2])
+    together = list(seen(configs, configs[1]))
+    assert together == [(every, 1), (every, 2), (rest, 3), (rest, 4)]
+    alone = (configs[1],)
+    assert list(seen(alone, configs[1])) == [(alone, 1), (alone, 2)]

@@ -1,6 +1,7 @@
 import json
 from itertools import islice
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from raybs.launch.local import run_local
 from raybs.launch.resources import Resources
 from raybs.models.device import prepare
 from raybs.store.opening import open_store
+from raybs.store.rows import Row
 from raybs.store.store import Store
 from raybs.train.worker import carry
 
@@ -39,12 +41,12 @@ def undisturbed(subset, configs, tmp_path):
 
 def states(store):
     """All kept states: the folder, and the tensors to the bit, by key."""
-    found = {}
+    bits_by_key = {}
     for key, paths in store.state_files().items():
         tensors, _ = store.read_state(key)
         bits = {name: tensor.tobytes() for name, tensor in tensors.items()}
-        found[key] = [path.split("/")[0] for path in paths], bits
-    return found
+        bits_by_key[key] = [path.split("/")[0] for path in paths], bits
+    return bits_by_key
 
 
 def test_a_plan_leaves_every_row_and_the_states_that_others_go_on_from(
@@ -225,7 +227,14 @@ def test_a_report_is_small_enough_for_any_wire(store, subset):
 
     [stretch] = plan_of([subset.config((64, 0.05, 1))], store).stretches
     for report in carry([stretch], store, subset.data):
-        assert len(json.dumps(asdict(report))) < 200
+        assert len(json.dumps(asdict(report))) < 1000
+
+
+def test_a_report_tells_what_is_stored(store, subset):
+    [stretch] = plan_of([subset.config((64, 0.05, 3))], store).stretches
+    reports = list(carry([stretch], store, subset.data))
+    assert [report.rows[0] for report in reports] == by_epoch(store)
+    assert all(row.keys() == get_type_hints(Row).keys() for row in by_epoch(store))
 
 
 def test_two_drivers_on_one_folder_end_with_the_same_rows(

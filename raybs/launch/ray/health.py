@@ -85,14 +85,14 @@ CHECKS = {
 
 def versions() -> dict[str, str]:
     """Return what makes results differ: of Python, of packages, of our own code."""
-    found = {"python": platform.python_version()}
-    found |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    others = {name: importlib.metadata.version(name) for name in PACKAGES}
     digest = hashlib.sha256()
     package = Path(str(resources.files("raybs")))
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         digest.update(name.encode() + path.read_bytes())
-    return found | {"raybs": digest.hexdigest()[:8]}
+    ours = digest.hexdigest()[:8]
+    return {"python": platform.python_version(), **others, "raybs": ours}
 
 
 def show(store: Store, nonce: str, name: str) -> None:
@@ -124,11 +124,11 @@ def try_results(uri: str, nonce: str, name: str) -> str:
 
 def look(*, thorough: bool) -> dict[str, object]:
     """Return what can be said of this machine, as fields of a Node."""
-    found: dict[str, object] = {"versions": versions()}
+    fields: dict[str, object] = {"versions": versions()}
     if thorough:
-        found["seen_gpus"] = _count_gpus()
-        found["free_disk"] = shutil.disk_usage(tempfile.gettempdir()).free
-    return found
+        fields["seen_gpus"] = _count_gpus()
+        fields["free_disk"] = shutil.disk_usage(tempfile.gettempdir()).free
+    return fields
 
 
 def _count_gpus() -> int:
@@ -145,31 +145,33 @@ def _count_gpus() -> int:
 def faults(cluster: Cluster) -> list[tuple[str, str]]:
     """Return what is wrong with `cluster`: pairs of a check and a message."""
     driver, *nodes = cluster.nodes
-    found = []
-    for node in nodes:
-        if node.error:
-            found.append(("nodes", f"{node.name}: {node.error}"))
-            continue
-        for what, version in driver.versions.items():
-            if (other := node.versions.get(what)) != version:
-                differs = f"{node.name} has {what} {other}, this driver {version}"
-                found.append(("versions", differs))
-        found += [(check, f"{node.name}: {why}") for check, why in _faults_of(node)]
-        store = node.object_store
-        if store is not None and store < cluster.num_bytes:
-            needed = f"the dataset takes {size(cluster.num_bytes)}"
-            small = f"{node.name}: the object store holds {size(int(store))}, {needed}"
-            found.append(("shared memory", small))
+    wrong = [fault for node in nodes for fault in _node_faults(node, driver, cluster)]
     host = urlsplit(f"//{cluster.dashboard}").hostname
     if host not in (None, "127.0.0.1", "localhost", "::1"):
         exposed = f"it listens on {cluster.dashboard}, and with it the Jobs API"
-        found.append(("dashboard", exposed))
-    for what in cluster.lets_in:
-        found.append(("authentication", what))
-    return found
+        wrong.append(("dashboard", exposed))
+    return wrong + [("authentication", what) for what in cluster.lets_in]
 
 
-def _faults_of(node: Node) -> Iterator[tuple[str, str]]:
+def _node_faults(
+    node: Node, driver: Node, cluster: Cluster
+) -> Iterator[tuple[str, str]]:
+    if node.error:
+        yield "nodes", f"{node.name}: {node.error}"
+        return
+    for what, version in driver.versions.items():
+        if (other := node.versions.get(what)) != version:
+            yield "versions", f"{node.name} has {what} {other}, this driver {version}"
+    for check, why in _own_faults(node):
+        yield check, f"{node.name}: {why}"
+    store = node.object_store
+    if store is not None and store < cluster.num_bytes:
+        needed = f"the dataset takes {size(cluster.num_bytes)}"
+        small = f"{node.name}: the object store holds {size(int(store))}, {needed}"
+        yield "shared memory", small
+
+
+def _own_faults(node: Node) -> Iterator[tuple[str, str]]:
     if node.results:
         yield "results", node.results
     if node.data:

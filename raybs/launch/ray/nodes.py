@@ -39,9 +39,9 @@ def check_nodes(store: Store) -> None:
     Raises:
         ValueError: They do not, so a sweep would fail.
     """
-    found = faults(Cluster(nodes=ask_nodes(store)))
-    if found:
-        lines = [f"{message}.\n  {CHECKS[check]}" for check, message in found]
+    wrong = faults(Cluster(nodes=ask_nodes(store)))
+    if wrong:
+        lines = [f"{message}.\n  {CHECKS[check]}" for check, message in wrong]
         raise ValueError("\n".join(["This cluster cannot run a sweep.", *lines]))
 
 
@@ -81,16 +81,35 @@ def ask_nodes(store: Store, arrays: Arrays | None = None) -> list[Node]:
 
 def lets_in(dashboard: str) -> list[str]:
     """Return what of a cluster does not refuse those who have no token."""
-    found = []
-    if dashboard:
-        # Whatever proxies are for, they are not for this.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://{dashboard}/api/version", timeout=5):
-                found.append(f"the dashboard at {dashboard} answers without a token")
-        except OSError:  # refused, or not to be reached from here
-            pass
+    open_to_all = []
+    if dashboard and _answers(f"http://{dashboard}/api/version"):
+        open_to_all.append(f"the dashboard at {dashboard} answers without a token")
     address = ray.get_runtime_context().gcs_address
+    said = _try_wrong_token(address)
+    if said == "let in":
+        open_to_all.append(f"the cluster at {address} lets in a wrong token")
+    elif "Unauthenticated" not in said:
+        tried = f"{address} was tried with a wrong token, and said: {said}"
+        open_to_all.append(tried)
+    return open_to_all
+
+
+def _answers(url: str) -> bool:
+    """Tell whether there is an answer to a request without a token."""
+    # Whatever proxies are for, they are not for this.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5):
+            return True
+    except OSError:  # refused, or not to be reached from here
+        return False
+
+
+def _try_wrong_token(address: str) -> str:
+    """Join the cluster with a wrong token; return what came of it, "let in" if it was.
+
+    In a process of its own: this one has the right token.
+    """
     code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
     wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with subprocess.Popen(
@@ -110,11 +129,7 @@ def lets_in(dashboard: str) -> list[str]:
                 break
         stranger.kill()
         at_last.cancel()
-    if said == "let in":
-        found.append(f"the cluster at {address} lets in a wrong token")
-    elif "Unauthenticated" not in said:
-        found.append(f"{address} was tried with a wrong token, and said: {said}")
-    return found
+    return said
 
 
 def _living() -> dict[str, Mapping[str, Any]]:

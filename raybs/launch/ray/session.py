@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ray
 
@@ -120,6 +121,35 @@ def _look_up() -> str:
         ) from None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Who trains and draws: on `resources`, each with what `per_trial` asks of Ray."""
+
+    resources: Resources
+    per_trial: dict[str, float]
+
+    @property
+    def device(self) -> str:
+        """Return what they train on."""
+        return self.resources.device or ("cuda" if self.per_trial["gpu"] else "cpu")
+
+    def count(self) -> int:
+        """Return how many there is room for by now."""
+        return trial_resources(self.resources, cluster_resources())[0]
+
+
+def find_workers(resources: Resources) -> Workers:
+    """Return what the workers of a sweep are by what Ray has.
+
+    Raises:
+        ValueError: Not one trial fits on this machine.
+    """
+    _, per_trial = trial_resources(resources, cluster_resources())
+    # By now known: nodes may all go, and others come.
+    fixed = replace(resources, gpus_per_trial=per_trial["gpu"])
+    return Workers(resources=fixed, per_trial=per_trial)
+
+
 class Waiting:
     """Says what a sweep waits for while no node has room for a trial."""
 
@@ -135,8 +165,8 @@ class Waiting:
         if now < self.look_at:  # Ray is asked for it, and Tune comes at every event
             return
         self.look_at = now + 1
-        found = cluster_resources()
-        cpu, gpu = found["CPU"], found["GPU"]
+        cluster = cluster_resources()
+        cpu, gpu = cluster["CPU"], cluster["GPU"]
         if cpu >= self.per_trial["cpu"] and gpu >= self.per_trial["gpu"]:
             self.say_at = None
         elif self.say_at is None:
@@ -152,8 +182,8 @@ class Waiting:
 
 def cluster_resources() -> dict[str, float]:
     """Return what all nodes have together by now."""
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return {"CPU": 0.0, "GPU": 0.0} | found
+    known: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return {"CPU": 0.0, "GPU": 0.0} | known
 
 
 @contextlib.contextmanager
@@ -189,7 +219,8 @@ def _own_handler() -> Iterator[None]:
 def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     """Start Ray silently on this machine, or join a cluster; leave nothing behind.
 
-    Yields the address of its dashboard, "" if it has none.
+    Yields the address of its dashboard, "" if it has none. `num_bytes` are those of the
+    datasets that it is to hold.
 
     Raises:
         ValueError: It cannot be started, or joined.
@@ -197,48 +228,66 @@ def ray_session(resources: Resources, num_bytes: int) -> Iterator[str]:
     """
     if resources.address is not None:
         _check_answers(resources.address)
-    before = dict(os.environ)
-    os.environ |= SETTINGS
-    options: dict[str, Any]
-    if resources.address is None:
-        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
-        options = {
-            "address": "local",  # whatever RAY_ADDRESS says
-            "num_cpus": resources.num_workers
-            and resources.num_workers * resources.num_threads,
-            "num_gpus": resources.num_gpus,
-            "include_dashboard": False,
-            "object_store_memory": 2 * num_bytes + 200 * 2**20,
-        }
-    else:
-        options = {"address": resources.address}
-    # What Tune asks for every trial: so no worker is started that cannot serve one.
-    options["runtime_env"] = {"env_vars": TRIAL_ENVIRONMENT}
-    try:
+    with _own_environment():
         try:
-            with _own_handler():
-                context = ray.init(
-                    logging_level=logging.ERROR, log_to_driver=False, **options
-                )
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            if resources.address is None:
-                raise ValueError(f"Ray cannot be started: {error}") from None
-            raise ValueError(
-                f"Ray at {resources.address} cannot be joined: {error}. Does it run, "
-                "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
-                "~/.ray/auth_token)?"
-            ) from None
-        for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        # Whatever the raylet has to say would break the display.
-        with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
-            yield context.dashboard_url or ""
-    except ray.exceptions.RayError as error:
-        raise LaunchError(f"Ray failed: {last_line(error)}") from None
-    finally:
-        try:
+            dashboard = _init(resources, num_bytes)
+            # Whatever the raylet has to say would break the display.
+            with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
+                yield dashboard
+        except ray.exceptions.RayError as error:
+            raise LaunchError(f"Ray failed: {last_line(error)}") from None
+        finally:
             with _own_handler():
                 ray.shutdown()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Set what Ray reads from the environment; afterwards it is as it was."""
+    before = dict(os.environ)
+    os.environ |= SETTINGS
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _init(resources: Resources, num_bytes: int) -> str:
+    """Start or join Ray; return the address of its dashboard, "" if it has none.
+
+    Raises:
+        ValueError: It cannot be started, or joined.
+    """
+    start = partial(ray.init, address=resources.address)
+    if resources.address is None:
+        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
+        workers, threads = resources.num_workers, resources.num_threads
+        start = partial(
+            ray.init,
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=workers and workers * threads,
+            num_gpus=resources.num_gpus,
+            include_dashboard=False,
+            object_store_memory=2 * num_bytes + 200 * 2**20,
+        )
+    try:
+        with _own_handler():
+            context = start(
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                # What Tune asks for every trial: so no worker is started that cannot
+                # serve one.
+                runtime_env={"env_vars": TRIAL_ENVIRONMENT},
+            )
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if resources.address is None:
+            raise ValueError(f"Ray cannot be started: {error}") from None
+        raise ValueError(
+            f"Ray at {resources.address} cannot be joined: {error}. Does it run, "
+            "and is this its token (RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+            "~/.ray/auth_token)?"
+        ) from None
+    for name in ("ray", "ray.tune", "ray.air"):  # what matters arrives as events
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return context.dashboard_url or ""

@@ -3,15 +3,16 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import ray
 
 from raybs.datasets.dataset import Arrays
-from raybs.launch.events import Event, OnEvent
-from raybs.launch.ray.failures import why
-from raybs.launch.ray.session import Waiting
+from raybs.datasets.tensors import Dataset, to_device
+from raybs.launch.events import Event, EventKind, OnEvent
+from raybs.launch.ray.failures import watch, why
+from raybs.launch.ray.session import Waiting, Workers
 from raybs.launch.resources import Resources
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import Plan
@@ -19,24 +20,38 @@ from raybs.store.files import StoreError
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
+if TYPE_CHECKING:  # the driver does without torch
+    from raybs.gradients.worker import DrawWorker
+
 MAX_RETRIES = 3
 """How often a chunk starts again after its worker died or raised."""
 
 CLUSTER_TASKS = 64
 """In flight at least on a cluster, which may grow by what waits."""
 
-_kept: dict[str, Any] = {}
-"""What a worker process keeps from task to task: its dataset and its DrawWorker."""
+
+Taken: TypeAlias = tuple[Drawn | StoreError, list[str]]
+"""What a task returns: also what its store had to tell."""
 
 
-def take_chunk(
-    chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
-) -> tuple[Drawn | StoreError, list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a worker process keeps from task to task; `messages` are of its store."""
+
+    worker: "DrawWorker"
+    data: Dataset
+    messages: list[str]
+
+
+_kept: dict[tuple[str, str], Kept] = {}
+"""Of this process: for the last results folder and dataset that it had."""
+
+
+def take_chunk(chunk: Chunk, arrays: Arrays, uri: str, resources: Resources) -> Taken:
     """Take the draws of one chunk in a worker; return what its store had to tell.
 
     An error of the store is returned: Ray would try again what is raised.
     """
-    from raybs.launch.ray.failures import watch
     from raybs.models.device import prepare
 
     prepare(resources.num_threads)
@@ -52,28 +67,32 @@ def take_chunk(
 def _take(
     chunk: Chunk, arrays: Arrays, uri: str, resources: Resources
 ) -> tuple[Drawn, list[str]]:
-    from raybs.datasets.tensors import to_device
+    place = (uri, chunk.cell.config.dataset)
+    if place not in _kept:
+        _kept.clear()  # first: there may be room for one dataset only
+        _kept[place] = _begin(arrays, uri, resources)
+    kept = _kept[place]
+    kept.messages.clear()
+    try:
+        drawn = kept.worker.carry(chunk, kept.data)
+    except ValueError as error:  # what a worker logs is not seen
+        raise ValueError("; ".join([str(error), *kept.messages])) from None
+    return drawn, list(kept.messages)
+
+
+def _begin(arrays: Arrays, uri: str, resources: Resources) -> Kept:
     from raybs.gradients.worker import DrawWorker
 
-    name = (uri, chunk.cell.config.dataset)
+    messages: list[str] = []
+    store = open_store(uri, patience=resources.patience, tell=messages.append)
     device = resources.device or ("cuda" if ray.get_gpu_ids() else "cpu")
-    if _kept.get("name") != name:
-        _kept.clear()
-        messages: list[str] = []
-        store = open_store(uri, patience=resources.patience, tell=messages.append)
-        _kept["messages"] = messages
-        _kept["worker"] = DrawWorker(store, resources.num_replicas or 1)
-        # Without the test set: draws leave it alone.
-        few = replace(arrays, x_test=arrays.x_test[:1], y_test=arrays.y_test[:1])
-        _kept["data"] = to_device(few, device)
-        _kept["name"] = name  # the last one, since it speaks for all
-    told: list[str] = _kept["messages"]
-    told.clear()
-    try:
-        drawn = _kept["worker"].carry(chunk, _kept["data"])
-    except ValueError as error:  # what a worker logs is not seen
-        raise ValueError("; ".join([str(error), *told])) from None
-    return drawn, list(told)
+    # Without the test set: draws leave it alone.
+    few = replace(arrays, x_test=arrays.x_test[:1], y_test=arrays.y_test[:1])
+    return Kept(
+        worker=DrawWorker(store, resources.num_replicas or 1),
+        data=to_device(few, device),
+        messages=messages,
+    )
 
 
 class DrawTasks:
@@ -83,9 +102,8 @@ class DrawTasks:
         self,
         plan: Plan,
         store: Store,
-        arrays: Mapping[str, Any],
-        resources: Resources,
-        per_task: Mapping[str, float],
+        arrays: Mapping[str, "ray.ObjectRef[Arrays]"],
+        workers: Workers,
         *,
         on_event: OnEvent,
         stop: threading.Event,
@@ -93,15 +111,15 @@ class DrawTasks:
         """Hold what every task needs; `arrays` are references by dataset."""
         self.store = store
         self.arrays = arrays
-        self.resources = resources
+        self.resources = workers.resources
         self.on_event = on_event
         self.stop = stop
         self.waiting = list(enumerate(plan.chunks, len(plan.stretches)))
         self.ready: deque[tuple[int, Chunk]] = deque()
-        self.flying: dict[Any, int] = {}
+        self.flying: dict[ray.ObjectRef[Taken], int] = {}
         self.task = ray.remote(
-            num_cpus=per_task["cpu"],
-            num_gpus=per_task["gpu"],
+            num_cpus=workers.per_trial["cpu"],
+            num_gpus=workers.per_trial["gpu"],
             max_retries=MAX_RETRIES,
             retry_exceptions=True,
         )(take_chunk)
@@ -111,15 +129,15 @@ class DrawTasks:
         states = self.store.state_files() if self.waiting else {}
         waiting: list[tuple[int, Chunk]] = []
         for index, chunk in self.waiting:
-            found = chunk.cell.state_key in states
-            (self.ready if found else waiting).append((index, chunk))
+            is_ready = chunk.cell.state_key in states
+            (self.ready if is_ready else waiting).append((index, chunk))
         self.waiting = waiting
 
     def poll(self, limit: int, timeout: float) -> None:
         """Have up to `limit` tasks in flight; wait up to `timeout` seconds for one."""
         while self.ready and len(self.flying) < limit and not self.stop.is_set():
             index, chunk = self.ready.popleft()
-            self.on_event(Event(kind="started", index=index))
+            self.on_event(Event(kind=EventKind.STARTED, index=index))
             arrays = self.arrays[chunk.cell.config.dataset]
             task = self.task.remote(chunk, arrays, self.store.uri, self.resources)
             self.flying[task] = index
@@ -133,13 +151,13 @@ class DrawTasks:
             except ray.exceptions.TaskCancelledError:
                 continue
             except ray.exceptions.RayError as error:
-                self.on_event(Event(kind="failed", index=index, message=why(error)))
+                self._fail(index, why(error))
             else:
                 if isinstance(drawn, StoreError):  # the others would fail alike
                     raise drawn
                 for message in messages:
                     self.store.files.tell(message)
-                self.on_event(Event(kind="finished", index=index, drawn=drawn))
+                self.on_event(Event(kind=EventKind.FINISHED, index=index, drawn=drawn))
 
     def run(self, slots: Callable[[], int], waiting: Waiting) -> None:
         """Take all chunks that are left; when told to stop, only those under way.
@@ -157,4 +175,7 @@ class DrawTasks:
                     ray.cancel(reference)
         for index, chunk in [] if self.stop.is_set() else self.waiting:
             message = f"the state that regime '{chunk.cell.regime}' ends in is missing"
-            self.on_event(Event(kind="failed", index=index, message=message))
+            self._fail(index, message)
+
+    def _fail(self, index: int, message: str) -> None:
+        self.on_event(Event(kind=EventKind.FAILED, index=index, message=message))

@@ -9,9 +9,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import ray
 from ray import tune
@@ -31,9 +29,9 @@ from raybs.launch.ray.hooks import (
 from raybs.launch.ray.nodes import check_nodes
 from raybs.launch.ray.session import (
     Waiting,
-    cluster_resources,
+    Workers,
+    find_workers,
     ray_session,
-    trial_resources,
 )
 from raybs.launch.ray.tasks import DrawTasks
 from raybs.launch.ray.trainable import StretchTrainable
@@ -72,57 +70,55 @@ def run_ray(
         StoreError: Results cannot be stored.
         LaunchError: Ray itself failed.
     """
-    size = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
+    num_bytes = sum(a.x_train.nbytes + a.x_test.nbytes for a in datasets.values())
     if stop.is_set():  # while Ray was imported
         return
-    with ray_session(resources, size):
+    with ray_session(resources, num_bytes):
         if stop.is_set():  # while it started
             return
-        _, per_trial = trial_resources(resources, cluster_resources())
-
-        # By now known: nodes may all go, and others come.
-        fixed = replace(resources, gpus_per_trial=per_trial["gpu"])
-        waiting = Waiting(per_trial)
-
-        def slots() -> int:
-            return trial_resources(fixed, cluster_resources())[0]
-
+        workers = find_workers(resources)
         if resources.address:
             check_nodes(store)
-        device = resources.device or ("cuda" if per_trial["gpu"] else "cpu")
-        measure = partial(_probe, device, resources, per_trial, stop, waiting)
+        waiting = Waiting(workers.per_trial)
+        measure = partial(_probe, workers, stop, waiting)
         if calibrate:
-            plan = calibrate(device, measure, slots(), at_end=False)
+            count = workers.count()
+            plan = calibrate(workers.device, measure, count, at_end=False)
         arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
-        shared: dict[str, Any] = {"on_event": on_event, "stop": stop}
-        tasks = DrawTasks(plan, store, arrays, resources, per_trial, **shared)
+        tasks = DrawTasks(plan, store, arrays, workers, on_event=on_event, stop=stop)
         if plan.stretches:
-            frontier = Frontier(plan, resources.num_replicas, slots())
-            packs = Packs(frontier, **shared)
-            hooks = PassOn(packs, resources.trial_timeout)
-            callbacks = [hooks, DrawMeanwhile(packs, tasks, slots), SayWaiting(waiting)]
-            at_least = CLUSTER_PENDING if resources.address else 1
-            trainable = tune.with_parameters(
-                StretchTrainable,
-                datasets=arrays,
-                uri=store.uri,
-                resources=resources,
-            )
-            trainable = tune.with_resources(trainable, per_trial)
-            _train(trainable, packs, callbacks, max(slots(), at_least))
-            if packs.broken:
-                raise StoreError(packs.broken)
-        tasks.run(slots, waiting)
+            frontier = Frontier(plan, resources.num_replicas, workers.count())
+            packs = Packs(frontier, on_event=on_event, stop=stop)
+            callbacks = [
+                PassOn(packs, resources.trial_timeout),
+                DrawMeanwhile(packs, tasks, workers.count),
+                SayWaiting(waiting),
+            ]
+            _train(packs, workers, store, arrays, callbacks)
+        tasks.run(workers.count, waiting)
         if calibrate and not stop.is_set():
-            calibrate(device, measure, slots(), at_end=True)
+            calibrate(workers.device, measure, workers.count(), at_end=True)
 
 
 def _train(
-    trainable: Any, packs: "Packs", callbacks: list[tune.Callback], num_pending: int
+    packs: Packs,
+    workers: Workers,
+    store: Store,
+    arrays: Mapping[str, "ray.ObjectRef[Arrays]"],
+    callbacks: list[tune.Callback],
 ) -> None:
-    """Train all stretches, through Ray Tune."""
+    """Train all stretches, through Ray Tune.
+
+    Raises:
+        StoreError: Results cannot be stored.
+    """
     # A Searcher has one pending trial by default: workers would wait for each other.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_pending)
+    least = CLUSTER_PENDING if workers.resources.address else 1
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(workers.count(), least))
+    trainable = tune.with_parameters(
+        StretchTrainable, datasets=arrays, uri=store.uri, resources=workers.resources
+    )
+    trainable = tune.with_resources(trainable, workers.per_trial)
     with tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
             trainable,
@@ -144,32 +140,29 @@ def _train(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+    if packs.broken:
+        raise StoreError(packs.broken)
 
 
-def _probe(
-    device: str,
-    resources: Resources,
-    per_trial: Mapping[str, float],
-    stop: threading.Event,
-    waiting: Waiting,
-) -> Speed:
+def _probe(workers: Workers, stop: threading.Event, waiting: Waiting) -> Speed:
     """Measure a worker, on the resources of a trial.
 
     Raises:
         ValueError: It could not be measured.
         KeyboardInterrupt: Setting `stop` ended the wait.
     """
+    device, per_trial = workers.device, workers.per_trial
 
-    def measured(num_threads: int, replicas: bool) -> Speed:
+    # Here, so that it goes by value: by its name a worker would import Tune first.
+    def measure(resources: Resources) -> Speed:
         from raybs.models.device import prepare
         from raybs.train.probe import probe
 
-        prepare(num_threads)
-        return probe(device, replicas=replicas)
+        prepare(resources.num_threads)
+        return probe(device, replicas=resources.num_replicas is None)
 
-    task = ray.remote(num_cpus=per_trial["cpu"], num_gpus=per_trial["gpu"])(measured)
-    arguments = (resources.num_threads, resources.num_replicas is None)
-    pending = task.remote(*arguments)
+    task = ray.remote(num_cpus=per_trial["cpu"], num_gpus=per_trial["gpu"])(measure)
+    pending = task.remote(workers.resources)
     while not ray.wait([pending], timeout=0.5)[0]:  # a cluster may have to grow first
         waiting.look()
         if stop.is_set():
