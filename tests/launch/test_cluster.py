@@ -17,6 +17,8 @@ from waits import finish, run, wait_for
 
 from raybs.launch.frontier import Frontier
 from raybs.launch.ray import tune as cluster
+from raybs.launch.ray.failures import what_happened
+from raybs.launch.ray.hooks import MAX_FAILURES, MAX_LOST_NODES
 from raybs.launch.ray.session import Waiting
 from raybs.launch.resources import Resources
 from raybs.store.opening import open_store
@@ -98,12 +100,13 @@ def test_ctrl_c_saves_what_is_under_way_and_leaves_no_process(sweep_file):
 PLACEMENT = """
     import json, sys, threading
     import ray
-    from raybs import cluster
-    from raybs.launch import Resources
-    from raybs.plan import make_plan, requests
-    from raybs.datasets.dataset import describe, load_arrays
     from raybs.config.catalog import find_sweep
-    from raybs.store import open_store
+    from raybs.datasets.dataset import describe, load_arrays
+    from raybs.launch.ray import tune as cluster
+    from raybs.launch.resources import Resources
+    from raybs.plan.plan import make_plan
+    from raybs.plan.requests import requests
+    from raybs.store.opening import open_store
 
     seen = []
     begin = cluster.StretchTrainable._begin
@@ -115,8 +118,8 @@ PLACEMENT = """
         begin(self, config)
 
     cluster.StretchTrainable._begin = watched
-    found = requests(find_sweep("mine.py")[2], describe)
-    plan = make_plan(found, {}, set())
+    asked = requests(find_sweep("mine.py")[2], describe)
+    plan = make_plan(asked, {}, set())
     options = json.loads(sys.argv[1])
     names = {stretch.config.dataset for stretch in plan.stretches}
     datasets = {name: load_arrays(name) for name in names}
@@ -254,7 +257,7 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("cause", "account"), ACCOUNTS.items(), ids=range(6))
 def test_accounts_of_failures_come_down_to_their_cause(cause, account):
-    assert cluster.what_happened(account) == cause
+    assert what_happened(account) == cause
 
 
 def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
@@ -281,8 +284,8 @@ def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplo
 def test_nodes_that_are_lost_are_counted_apart_from_failures(store, subset, tmp_path):
     plan = plan_of([subset.config((64, 0.01, 1))], store)
     packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
-    causes = [ACCOUNTS["its node is gone"]] * cluster.MAX_LOST_NODES
-    causes += [ACCOUNTS["its worker died"]] * (cluster.MAX_FAILURES + 1)
+    causes = [ACCOUNTS["its node is gone"]] * MAX_LOST_NODES
+    causes += [ACCOUNTS["its worker died"]] * (MAX_FAILURES + 1)
     for account in causes:
         searcher.suggest("a")
         (tmp_path / "error.txt").write_text(account)

@@ -34,25 +34,29 @@ SWEEP = GradientSweep(
 RUN = """
     import json, sys, threading
     from dataclasses import replace
-    from raybs import asked, cluster, local
+    from raybs.datasets.dataset import load_arrays
+    from raybs.launch.resources import Resources
     from raybs.plan.chunks import make_chunks
     from raybs.plan.cost import USUAL
-    from raybs.datasets.dataset import load_arrays
-    from raybs.launch import Resources
-    from raybs.store import open_store
+    from raybs.plan.plan import plan_for
+    from raybs.plan.resolve import find
+    from raybs.store.opening import open_store
 
     workers, draws_per_chunk, results = json.loads(sys.argv[1])
     store = open_store(results, create=True)
-    found = asked.find(["mine.py"])
-    plan = asked.plan_for(found, store, USUAL)
-    wanted = found[0].wanted
-    chunks = make_chunks(wanted, store, USUAL, draws_per_chunk=draws_per_chunk)
+    [asked] = find(["mine.py"])
+    plan = plan_for([asked], store, USUAL)
+    chunks = make_chunks(asked.wanted, store, USUAL, draws_per_chunk=draws_per_chunk)
     plan = replace(plan, chunks=tuple(chunks))
     name = plan.stretches[0].config.dataset
     events = []
-    run = cluster.run_ray if workers else local.run_local
-    run(plan, store, {name: load_arrays(name)}, Resources(num_workers=workers or None),
-        on_event=events.append, stop=threading.Event())
+    if workers:
+        from raybs.launch.ray.tune import run_ray as launch
+    else:
+        from raybs.launch.local import run_local as launch
+    resources = Resources(num_workers=workers or None)
+    options = {"on_event": events.append, "stop": threading.Event()}
+    launch(plan, store, {name: load_arrays(name)}, resources, **options)
     finished = {e.index for e in events if e.kind == "finished"}
     assert finished == set(range(len(plan.pieces))), events
 """
