@@ -14,7 +14,7 @@ PICTURE = Path(__file__).with_name("rooms.svg")
 
 PACKAGES = ("sweeps", "raybs", "analysis")  # from left to right
 # Public names, which are imported once they are used, and words of many rooms.
-ASIDE = {"raybs", "analysis", "analysis.commands"}
+ASIDE = {"raybs", "analysis", "analysis.commands", "analysis.metrics"}
 
 Arrow = tuple[str, str]  # who imports, and what
 

@@ -109,8 +109,8 @@ def test_automatic_packs_leave_something_for_every_worker():
 def test_a_probe_takes_the_largest_pack_that_is_still_worth_it(monkeypatch):
     times = {1: 1.0, 2: 0.8, 4: 0.75, 8: 0.1}  # 4 brings less than 10 per cent
 
-    def step_seconds(data, device, batch_size, num, **fields):
-        return times[num] * batch_size
+    def step_seconds(data, config, num=1):
+        return times[num] * config.phases[0].batch_size
 
     monkeypatch.setattr(probe, "_step_seconds", step_seconds)
     speed = probe.probe("cpu", replicas=True)
