@@ -76,6 +76,8 @@ def run(
         ValueError: The sweep cannot be run as it is asked for; nothing was started.
         KeyboardInterrupt: It was interrupted; what is done is kept.
     """
+    import analysis
+
     changes = Changes(seeds=seeds, max_epochs=max_epochs)
     asked = _ask(sweep, name, title, changes)
     store = open_store(results, create=True)
@@ -92,7 +94,9 @@ def run(
     if outcome.failures or outcome.left:
         why = "; ".join(sorted({*outcome.failures.values()}))
         log.warning("%d epochs and draws are left. %s", outcome.left, why)
-    return _frames(asked, store)
+    if isinstance(asked.sweep, GradientSweep):
+        return analysis.load_draws(store, asked.name)
+    return analysis.only(analysis.load(store), asked.name)
 
 
 def _ask(sweep: Sweep | str, name: str, title: str, changes: Changes) -> Asked:
@@ -111,14 +115,6 @@ def _ask(sweep: Sweep | str, name: str, title: str, changes: Changes) -> Asked:
         )
     check_own_name(name)
     return ask(name, title or name, sweep, changes)
-
-
-def _frames(asked: Asked, store: Store) -> "Frames | Draws":
-    import analysis
-
-    if isinstance(asked.sweep, GradientSweep):
-        return analysis.load_draws(store, asked.name)
-    return analysis.only(analysis.load(store), asked.name)
 
 
 def num_workers(resources: Resources, *, local: bool) -> int:
