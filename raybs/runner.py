@@ -77,7 +77,9 @@ def run(
         ValueError: The sweep cannot be run as it is asked for; nothing was started.
         KeyboardInterrupt: It was interrupted; what is done is kept.
     """
-    import_beside("analysis")  # now: what is hidden is better known before the work
+    import_beside("analysis")
+    import analysis  # now: what hides it is better known before the work
+
     changes = Changes(seeds=seeds, max_epochs=max_epochs)
     asked = _ask(sweep, name, title, changes)
     store = open_store(results, create=True)
@@ -94,7 +96,9 @@ def run(
     if outcome.failures or outcome.left:
         why = "; ".join(sorted({*outcome.failures.values()}))
         log.warning("%d epochs and draws are left. %s", outcome.left, why)
-    return _frames(asked, store)
+    if isinstance(asked.sweep, GradientSweep):
+        return analysis.load_draws(store, asked.name)
+    return analysis.only(analysis.load(store), asked.name)
 
 
 def _ask(sweep: Sweep | str, name: str, title: str, changes: Changes) -> Asked:
@@ -113,14 +117,6 @@ def _ask(sweep: Sweep | str, name: str, title: str, changes: Changes) -> Asked:
         )
     check_own_name(name)
     return ask(name, title or name, sweep, changes)
-
-
-def _frames(asked: Asked, store: Store) -> "Frames | Draws":
-    import analysis
-
-    if isinstance(asked.sweep, GradientSweep):
-        return analysis.load_draws(store, asked.name)
-    return analysis.only(analysis.load(store), asked.name)
 
 
 def num_workers(resources: Resources, *, local: bool) -> int:

@@ -146,8 +146,8 @@ def _asked(
     """Return title, sweep, failures by cell and cells of the gradient sweep `name`."""
     records = store.read_records("sweeps", record_from_json)
     known = [k for k, (sweep, _) in records.items() if isinstance(sweep, GradientSweep)]
-    sweep, entries = records.get(name, (None, {}))
-    if not isinstance(sweep, GradientSweep):
+    sweep, entries = records.get(name, (None, None))
+    if entries is None or not isinstance(sweep, GradientSweep):
         raise no_sweep(name, known, store.uri)
     asked = cells(sweep, entries["fingerprints"], entries["trainer_version"])
     return entries["title"], sweep, entries["failed"], asked

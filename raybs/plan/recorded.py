@@ -10,7 +10,7 @@ from raybs.config.keys import TRAINER_VERSION, state_keys
 from raybs.config.trial import label
 from raybs.config.validation import count
 from raybs.plan.resolve import Asked
-from raybs.store.records import as_resolved, record_from_json
+from raybs.store.records import Entries, as_resolved, record_from_json
 from raybs.store.store import Store
 
 
@@ -39,7 +39,7 @@ def find_replaced(store: Store, asked: Sequence[Asked]) -> dict[str, str]:
     return replaced
 
 
-def _lost(recorded: Sweep, entries: Mapping[str, Any], item: Asked) -> str:
+def _lost(recorded: Sweep, entries: Entries, item: Asked) -> str:
     """Say what of a recorded sweep `item` does not ask for; "" if it asks for all."""
     sweep = item.sweep
     if isinstance(recorded, GradientSweep) != isinstance(sweep, GradientSweep):

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 from raybs.config.gradient_sweep import GradientSweep, Sweep
 from raybs.config.keys import resolved
@@ -89,7 +89,21 @@ def sweep_from_json(value: Mapping[str, Any]) -> Sweep:
         raise ValueError(f"not a sweep: {error}") from None
 
 
-def as_resolved(config: TrainConfig, entries: Mapping[str, Any]) -> ResolvedConfig:
+class Entries(TypedDict):
+    """What a results folder records of a sweep besides the sweep itself.
+
+    `failed` holds messages by the key of the state, or of the cell, that was not
+    reached; the others are by dataset.
+    """
+
+    title: str
+    trainer_version: int
+    fingerprints: dict[str, str]
+    failed: dict[str, str]
+    training_samples: dict[str, int]
+
+
+def as_resolved(config: TrainConfig, entries: Entries) -> ResolvedConfig:
     """Resolve a recorded config by the training samples that its record counts.
 
     Records of an older raybs count none; their phases count epochs alone.
@@ -99,12 +113,8 @@ def as_resolved(config: TrainConfig, entries: Mapping[str, Any]) -> ResolvedConf
     )
 
 
-def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
+def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, Entries]:
     """Read what a results folder records of a sweep: the sweep, and the other entries.
-
-    These are title, trainer_version, fingerprints and training_samples (by dataset; an
-    older raybs did not count them), and failed (messages by the key of the state, or of
-    the cell, that was not reached).
 
     Raises:
         ValueError: It is not as `python -m raybs.sweep` writes it.
@@ -112,16 +122,37 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
         TypeError: It is no mapping.
     """
     sweep = sweep_from_json(value)
-    entries = {name: value[name] for name in ENTRIES if name != "training_samples"}
-    entries["training_samples"] = value.get("training_samples", {})
-    for name, is_sound in ENTRIES.items():
-        if not is_sound(entries[name]):
-            raise ValueError(f"{name}: {entries[name]!r}")
-    # They end on terminals: what failed may have said so on several lines.
-    entries["title"] = to_line(entries["title"])
-    entries["failed"] = {k: to_line(why) for k, why in entries["failed"].items()}
+    entries = _entries_from_json(value)
     for config in sweep.configs:
         entries["fingerprints"][config.dataset]
+    _check_length(sweep, entries)
+    if isinstance(sweep, GradientSweep):
+        regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}
+        sweep = replace(sweep, regimes=regimes)
+    return sweep, entries
+
+
+def _entries_from_json(value: Mapping[str, Any]) -> Entries:
+    for name, is_sound in SOUND.items():
+        entry = value.get(name, {}) if name == "training_samples" else value[name]
+        if not is_sound(entry):
+            raise ValueError(f"{name}: {entry!r}")
+    return Entries(
+        # Texts end on terminals: what failed may have said so on several lines.
+        title=to_line(value["title"]),
+        trainer_version=value["trainer_version"],
+        fingerprints=value["fingerprints"],
+        failed={key: to_line(why) for key, why in value["failed"].items()},
+        training_samples=value.get("training_samples", {}),  # an older raybs has none
+    )
+
+
+def _check_length(sweep: Sweep, entries: Entries) -> None:
+    """Refuse a sweep so large that readers would hang.
+
+    Raises:
+        ValueError: It is.
+    """
     whole = [as_resolved(config, entries) for config in sweep.configs]
     num_epochs = sum(config.num_epochs for config in whole)
     if num_epochs > MAX_RECORDED_EPOCHS:
@@ -131,9 +162,6 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
         num_draws *= len(sweep.regimes) * len(sweep.batch_sizes)
         if num_draws > MAX_RECORDED_DRAWS:
             raise ValueError(f"{num_draws} draws are too many for a sweep")
-        regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}
-        sweep = replace(sweep, regimes=regimes)
-    return sweep, entries
 
 
 def _is_texts(value: object) -> bool:
@@ -146,11 +174,11 @@ def _is_counts(value: object) -> bool:
     )
 
 
-ENTRIES: dict[str, Callable[[object], bool]] = {
+SOUND: dict[str, Callable[[object], bool]] = {
     "title": lambda value: isinstance(value, str),
     "trainer_version": is_integer,
     "fingerprints": _is_texts,
     "failed": _is_texts,
     "training_samples": _is_counts,
 }
-"""What a record says besides the sweep: by name, and whether it is so."""
+"""Of each of the Entries, whether a stranger's value can be one."""

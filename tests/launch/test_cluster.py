@@ -19,7 +19,7 @@ from raybs.launch.frontier import Frontier
 from raybs.launch.ray import tune as cluster
 from raybs.launch.ray.failures import what_happened
 from raybs.launch.ray.hooks import MAX_FAILURES, MAX_LOST_NODES
-from raybs.launch.ray.session import Waiting
+from raybs.launch.ray.workers import Waiting
 from raybs.launch.resources import Resources
 from raybs.store.opening import open_store
 
@@ -149,7 +149,7 @@ def test_trials_are_placed_on_several_gpus_and_share_them(sweep_file):
 
 
 def test_more_than_there_is_is_refused():
-    from raybs.launch.ray.session import trial_resources
+    from raybs.launch.ray.workers import trial_resources
 
     with pytest.raises(ValueError, match="2 CPUs and 0 GPUs, but there are 1 and 0"):
         trial_resources(Resources(num_threads=2), {"CPU": 1.0})
@@ -169,7 +169,7 @@ def test_more_than_there_is_is_refused():
     ],
 )
 def test_trials_at_a_time(resources, cluster, slots, gpu):
-    from raybs.launch.ray.session import trial_resources
+    from raybs.launch.ray.workers import trial_resources
 
     at_a_time, per_trial = trial_resources(resources, cluster)
     assert (at_a_time, per_trial["gpu"]) == (slots, gpu)
@@ -262,8 +262,8 @@ def test_accounts_of_failures_come_down_to_their_cause(cause, account):
 
 def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
     now, there = [0.0], {"CPU": 0.0, "GPU": 0.0}
-    monkeypatch.setattr("raybs.launch.ray.session.cluster_resources", lambda: there)
-    monkeypatch.setattr("raybs.launch.ray.session.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("raybs.launch.ray.workers.cluster_resources", lambda: there)
+    monkeypatch.setattr("raybs.launch.ray.workers.time.monotonic", lambda: now[0])
     waiting = Waiting({"cpu": 1, "gpu": 0.5})
 
     def look_for(seconds):

@@ -44,14 +44,14 @@ def test_eta_is_right_at_constant_speed():
     display = Display(two_trials(), console, clock=lambda: time[0])
     for index in (0, 1):
         display.on_event(Event(kind=EventKind.STARTED, index=index))
-    assert display.eta() is None
+    assert display.tally.eta() is None
     for epoch in range(11):
         time[0] = 10.0 + 3 * epoch  # both trials take 3 s an epoch, side by side
         for index in (0, 1):
             display.on_event(Event(kind=EventKind.EPOCH, index=index, epoch=epoch))
         if epoch:
             left = 3 * (10 - epoch)
-            assert display.eta() == pytest.approx(left, rel=0.05, abs=1e-6)
+            assert display.tally.eta() == pytest.approx(left, rel=0.05, abs=1e-6)
 
 
 def test_eta_waits_for_the_longest_chain_when_workers_run_dry():
@@ -61,7 +61,7 @@ def test_eta_waits_for_the_longest_chain_when_workers_run_dry():
     time[0] = 10.0
     display.on_event(Event(kind=EventKind.EPOCH, index=0, epoch=5))
     # One worker, half of one trial in 10 s: the other 1.5 trials take 30 s more.
-    assert display.eta() == pytest.approx(30, rel=0.05)
+    assert display.tally.eta() == pytest.approx(30, rel=0.05)
 
 
 def test_plain_output_is_a_line_now_and_then_and_one_at_each_end():
@@ -152,10 +152,10 @@ def test_chunks_that_wait_for_a_state_are_part_of_the_eta():
     training = stretches[0].seconds
     # The longest chain is one trial; three chunks wait for it, on two workers.
     expected = 2 * max((30 + 2 * training) / 2, training + 30 / 2)
-    assert display.eta() == pytest.approx(expected)
+    assert display.tally.eta() == pytest.approx(expected)
     for index in (0, 1):
         display.on_event(Event(kind=EventKind.FINISHED, index=index))
-    assert display.eta() == pytest.approx(2 * 30 / 2)
+    assert display.tally.eta() == pytest.approx(2 * 30 / 2)
 
 
 def test_draws_are_counted_and_diverged_ones_are_named():

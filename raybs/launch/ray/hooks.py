@@ -15,8 +15,8 @@ from ray.tune.search import Searcher
 from raybs.launch.events import OnEvent
 from raybs.launch.frontier import Frontier, Pack
 from raybs.launch.ray.failures import DIED, NODE_IS_GONE, UNREACHABLE, what_happened
-from raybs.launch.ray.session import Waiting
 from raybs.launch.ray.tasks import DrawTasks
+from raybs.launch.ray.workers import Waiting
 from raybs.plan.stretches import Report, stretch_to_json
 from raybs.store.files import StoreError
 

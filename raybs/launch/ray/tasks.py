@@ -12,7 +12,7 @@ from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.launch.events import Event, EventKind, OnEvent
 from raybs.launch.ray.failures import watch, why
-from raybs.launch.ray.session import Waiting, Workers
+from raybs.launch.ray.workers import Waiting, Workers
 from raybs.launch.resources import Resources
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.plan.plan import Plan

@@ -27,14 +27,10 @@ from raybs.launch.ray.hooks import (
     StopWhenAsked,
 )
 from raybs.launch.ray.nodes import check_nodes
-from raybs.launch.ray.session import (
-    Waiting,
-    Workers,
-    find_workers,
-    ray_session,
-)
+from raybs.launch.ray.session import ray_session
 from raybs.launch.ray.tasks import DrawTasks
 from raybs.launch.ray.trainable import StretchTrainable
+from raybs.launch.ray.workers import Waiting, Workers, find_workers
 from raybs.launch.resources import Resources
 from raybs.plan.cost import Speed
 from raybs.plan.plan import Plan
