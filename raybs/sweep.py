@@ -7,16 +7,15 @@ if __name__ == "__main__":  # before all other imports, which take a while
 
 import click
 
+from raybs.cli.changes import with_changes
 from raybs.cli.command import Where, run_command, with_options
 from raybs.cli.errors import refuse_together, said_politely
 from raybs.cli.grid import grid_command
 from raybs.cli.groups import SETTINGS, Branching
-from raybs.cli.numbers import WholeNumber
 from raybs.cli.prune import prune_store
-from raybs.cli.values import Crossed, ListOf, Seeds, SweepName
+from raybs.cli.values import SweepName
 from raybs.config.catalog import find_sweep, sweep_names
 from raybs.config.gradient_sweep import GradientSweep
-from raybs.config.trial import PRECISIONS
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find
 from raybs.store.opening import open_store
@@ -39,62 +38,7 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 
 @click.command("sweep", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.argument("names", nargs=-1, type=SweepName(), metavar="[NAME | FILE.py]...")
-@click.option(
-    "--seeds",
-    type=Seeds(),
-    metavar="N | LIST",
-    help="How many seeds (5: 0 to 4), or which ones (0,3,7).  [default: the sweep's]",
-)
-@click.option(
-    "--max-epochs",
-    type=WholeNumber(min=1),
-    metavar="N",
-    help="Cut every phase to N epochs: a smoke run.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    help="Of the matmuls of training, above batch size 8 (of Adam and momentum all); "
-    "weights stay float32.  [default: the sweep's]",
-)
-@click.option(
-    "--draws",
-    "num_draws",
-    type=WholeNumber(min=0),
-    metavar="N",
-    help="Gradient sweeps: draws per regime and batch size.  [default: the sweep's]",
-)
-@click.option(
-    "--batch-size",
-    "batch_sizes",
-    type=ListOf(int),
-    metavar="LIST",
-    help="Gradient sweeps: only these batch sizes (16,64,1024).",
-)
-@click.option(
-    "--regime",
-    "regimes",
-    type=ListOf(str),
-    metavar="LIST",
-    help="Gradient sweeps: only these regimes (early,late).",
-)
-@click.option(
-    "--crossed",
-    type=Crossed(),
-    metavar="SETSxORDERS",
-    help="Gradient sweeps: besides, so many sample sets under so many orders each "
-    "(30x30): what makes the norms differ.",
-)
-@click.option(
-    "--frozen",
-    is_flag=True,
-    help="Gradient sweeps: hold the weights still: a control, of a name of its own.",
-)
-@click.option(
-    "--keep-gradients",
-    is_flag=True,
-    help="Gradient sweeps: keep what draws add up to; --plan says how many bytes.",
-)
+@with_changes
 @click.option("--list", "list_only", is_flag=True, help="List the sweeps there are.")
 @click.option(
     "--prune",
@@ -105,15 +49,7 @@ something failed; 2 for a wrong request; 130 if it was stopped.
 @with_options
 def sweep_command(
     names: tuple[str, ...],
-    seeds: list[int] | None,
-    max_epochs: int | None,
-    precision: str | None,
-    num_draws: int | None,
-    batch_sizes: list[int] | None,
-    regimes: list[str] | None,
-    crossed: tuple[int, int] | None,
-    frozen: bool,
-    keep_gradients: bool,
+    changes: Changes,
     list_only: bool,
     prune: bool,
     where: Where,
@@ -124,20 +60,6 @@ def sweep_command(
     already holds is not done again, whichever sweep it is from. For grids of your own:
     python -m raybs.sweep grid --help.
     """
-    draws = {
-        "num_draws": num_draws,
-        "batch_sizes": batch_sizes,
-        "regimes": regimes,
-        "crossed": crossed,
-        "frozen": frozen or None,
-    }
-    changes = Changes(
-        seeds=seeds or (),
-        max_epochs=max_epochs,
-        precision=precision,
-        draws={name: value for name, value in draws.items() if value is not None},
-        keep_gradients=keep_gradients,
-    )
     with said_politely():
         refuse_together("--prune", prune, names=names)
         if list_only:

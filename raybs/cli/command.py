@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -29,6 +29,7 @@ from raybs.plan.resolve import Asked
 from raybs.plan.speeds import has_half, slower_half
 from raybs.runner import carry_out, first_plan, num_workers
 from raybs.store.opening import open_store
+from raybs.store.store import Store
 
 OPTIONS = [
     click.option(
@@ -195,7 +196,7 @@ def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
     Raises:
         ValueError: It cannot be run as it is asked for.
     """
-    import_beside("analysis")  # which draws at the end: that much is certain
+    import_beside("analysis")  # which draws at the end; else nothing is trained
     resources = where.resources
     if where.data is not None:
         os.environ["RAYBS_DATA"] = where.data
@@ -205,10 +206,7 @@ def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
     plan = first_plan(asked, store, resources)
     say_plan(plan, num_workers(resources, local=where.local))
     if where.plan_only:
-        if has_half(plan) and (slower := slower_half(plan.speed)):
-            click.echo(f"Note: {slower}; it needs --yes.")
-        for why in find_replaced(store, asked).values():
-            click.echo(why)
+        say_obstacles(plan, store, asked)
         return
     outcome = carry_out(
         asked,
@@ -229,6 +227,14 @@ def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
             "left; the same command tries again."
         )
         sys.exit(1)
+
+
+def say_obstacles(plan: Plan, store: Store, asked: Sequence[Asked]) -> None:
+    """Print why the plan would be refused, and what would let it run."""
+    if has_half(plan) and (slower := slower_half(plan.speed)):
+        click.echo(f"Note: {slower}; it needs --yes.")
+    for why in find_replaced(store, asked).values():
+        click.echo(why)
 
 
 def say_plan(plan: Plan, num_workers: int) -> None:

@@ -1,6 +1,6 @@
 """python -m raybs.sweep grid: a sweep from lists of values on the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -252,13 +252,16 @@ def grid_command(
             evaluate_every=evaluate_every,
             max_trials=None if where.yes else MAX_TRIALS,
         )
-        several = [axis for axis in AXES if len(axes[axis] or ()) > 1]
-        several += ["hidden"] if len(hidden) > 1 else []
-        said = ", ".join(axis.replace("_", " ") for axis in several) or "one point"
-        return [ask(name, f"Grid over {said}", sweep, Changes())]
+        return [ask(name, _title({**axes, "hidden": hidden}), sweep, Changes())]
 
     with said_politely():
         run_command(asked, where)
+
+
+def _title(axes: Mapping[str, Sequence[Any] | None]) -> str:
+    several = [axis for axis in (*AXES, "hidden") if len(axes[axis] or ()) > 1]
+    names = ", ".join(axis.replace("_", " ") for axis in several)
+    return f"Grid over {names or 'one point'}"
 
 
 def _goals(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
