@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from raybs.config.gradient_sweep import Sweep
 from raybs.config.keys import state_keys
 from raybs.config.status import Status
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import LENGTHS, ResolvedConfig, TrainConfig, canonical, label
-from raybs.store.records import as_resolved
+from raybs.store.records import Entries, as_resolved
 
 
 class TrialRow(TypedDict):
@@ -52,14 +52,14 @@ class RecordedTrial:
 
     name: str
     sweep: TrainSweep
-    entries: Mapping[str, Any]
+    entries: Entries
     config: TrainConfig
     resolved: ResolvedConfig
     keys: list[str]
 
 
 def recorded_trials(
-    name: str, sweep: Sweep, entries: Mapping[str, Any]
+    name: str, sweep: Sweep, entries: Entries
 ) -> Iterator[RecordedTrial]:
     """Yield what a sweep asked for; a gradient sweep has no trials."""
     if not isinstance(sweep, TrainSweep):
