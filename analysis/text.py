@@ -9,3 +9,8 @@ def capitalized(text: str) -> str:
 def within_script(json: str) -> str:
     """Return JSON such that no text in it ends the <script> around it."""
     return json.replace("<", "\\u003c")
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a string of Vega's expressions."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -8,6 +8,7 @@ from analysis.charts.panels import regime_color
 from analysis.charts.theme import WIDTH, explorable
 from analysis.frames.draws import GROUP
 from analysis.metrics import METRICS
+from analysis.text import quoted
 
 
 def distributions(
@@ -49,7 +50,7 @@ def _rows(
         bottom=bins["batch_size"].map({size: i for i, size in enumerate(sizes)})
     )
     shown["top"] = shown["bottom"] + 0.92 * shown["height"]
-    names = ", ".join(f"'{size}'" for size in sizes)
+    names = ", ".join(quoted(str(size)) for size in sizes)
     axis = alt.Axis(
         values=list(range(len(sizes))),
         labelExpr=f"[{names}][datum.value]",

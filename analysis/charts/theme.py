@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import altair as alt
 
-from analysis.text import within_script
+from analysis.text import quoted, within_script
 
 HUES = (
     "#9a5238",  # 1
@@ -116,7 +116,7 @@ def label_scales(
     colors = [color_of(size) for size in batch_sizes.values()]
     ranks = [colors[:i].count(color) for i, color in enumerate(colors)]
     dashes: list[Sequence[float]] = [DASHES[rank % len(DASHES)] for rank in ranks]
-    pairs = ", ".join(f"{_quoted(k)}: {_quoted(v)}" for k, v in names.items())
+    pairs = ", ".join(f"{quoted(k)}: {quoted(v)}" for k, v in names.items())
     legend = alt.Legend(
         title="batch size @ learning rate x epochs",
         labelExpr=f"({{{pairs}}})[datum.label] || datum.label",
@@ -238,7 +238,3 @@ class _InScript(json.JSONEncoder):
     def encode(self, o: object) -> str:
         """Return `o` as JSON without "<"."""
         return within_script(super().encode(o))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
