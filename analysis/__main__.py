@@ -22,7 +22,7 @@ from analysis.report.terminal import advise_on, draw_sweeps, print_findings
 from analysis.report.watch import SECONDS, watch
 from raybs.cli.errors import said_politely
 from raybs.cli.groups import SETTINGS, Branching
-from raybs.cli.numbers import Number
+from raybs.cli.numbers import AnyNumber, Number
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
@@ -189,7 +189,7 @@ def findings_command(results: str, claims_file: str | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--target",
-    type=Number(),
+    type=AnyNumber(),
     metavar="ACCURACY",
     help="Test accuracy whose cost is compared, a fraction, as in 0.97.  [default: "
     "what trials stopped at, or a point below the best]",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from raybs.cli.numbers import WholeNumber
+from raybs.cli.numbers import AnyWholeNumber, WholeNumber
 from raybs.cli.values import Crossed, ListOf, Seeds
 from raybs.config.trial import PRECISIONS
 from raybs.plan.overrides import Changes
@@ -34,7 +34,7 @@ OPTIONS = [
     click.option(
         "--draws",
         "num_draws",
-        type=WholeNumber(min=0),
+        type=AnyWholeNumber(),
         metavar="N",
         help="Gradient sweeps: draws per regime and batch size.  [default: the "
         "sweep's]",

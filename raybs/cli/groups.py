@@ -11,7 +11,7 @@ from raybs.beside import import_beside
 
 SETTINGS: dict[str, Any] = {
     "max_content_width": 88,
-    "help_option_names": ["-h", "--help"],
+    "help_option_names": ["--help", "-h"],
 }
 """Of all commands."""
 

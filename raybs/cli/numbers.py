@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.types import FloatParamType, IntParamType
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -53,6 +54,20 @@ class _Typed(ParamType):
         except ValueError:
             self.fail(f"{value!r} is no {self.name}.", param, ctx)
         return super().convert(number, param, ctx)
+
+
+class AnyWholeNumber(_Typed, IntParamType):
+    """A whole number in the digits 0 to 9; who uses it knows the bounds."""
+
+    name = "whole number"
+    read = staticmethod(to_int)
+
+
+class AnyNumber(_Typed, FloatParamType):
+    """A finite number in the digits 0 to 9; who uses it knows the bounds."""
+
+    name = "finite number"
+    read = staticmethod(to_float)
 
 
 class WholeNumber(_Typed, click.IntRange):

@@ -1,6 +1,7 @@
 """The command `raybs`: one name for all commands, and nothing imported too early."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 from helpers import record, row
 
 import analysis
-from raybs.cli.main import COMMANDS, main
+from raybs.cli import export
+from raybs.cli.main import COMMANDS, EPILOG, main
 from raybs.config import TrainSweep
 from raybs.config.keys import state_keys
 
@@ -39,6 +41,7 @@ def test_h_is_help_of_every_command(name):
     assert output == call(name, "--help")
     assert output.startswith(f"Usage: raybs {name} [OPTIONS]")
     assert "-h, --help" in output
+    assert "None" not in output  # as in x<=None
     assert name in call("-h")
 
 
@@ -60,6 +63,16 @@ def test_the_branches_of_a_command_are_reached():
 )
 def test_a_wrong_word_gets_the_one_that_was_meant(words, said):
     assert said in call(*words, status=2)
+
+
+@pytest.mark.parametrize("examples", [EPILOG, export.EXAMPLES])
+def test_examples_of_help_can_be_parsed(examples):
+    lines = [line.strip() for line in examples.splitlines()]
+    lines = [line for line in lines if line.startswith("raybs ")]
+    assert len(lines) > 2
+    for line in lines:
+        _, name, *words = shlex.split(line, comments=True)
+        main.commands[name].make_context(name, words)  # it exits on a wrong request
 
 
 def test_it_is_the_same_as_the_modules(script, tmp_path, monkeypatch):
