@@ -42,7 +42,7 @@ while True:
 """
 PATIENT = """
 import runpy, sys
-from raybs import nodes
+from raybs.launch.ray import nodes
 nodes.ANSWER_SECONDS = 1800.0
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """

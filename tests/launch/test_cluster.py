@@ -17,6 +17,8 @@ from waits import finish, run, wait_for
 
 from raybs.launch.frontier import Frontier
 from raybs.launch.ray import tune as cluster
+from raybs.launch.ray.failures import what_happened
+from raybs.launch.ray.hooks import MAX_FAILURES, MAX_LOST_NODES
 from raybs.launch.ray.workers import Waiting
 from raybs.launch.resources import Resources
 from raybs.store.opening import open_store
@@ -255,7 +257,7 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("cause", "account"), ACCOUNTS.items(), ids=range(6))
 def test_accounts_of_failures_come_down_to_their_cause(cause, account):
-    assert cluster.what_happened(account) == cause
+    assert what_happened(account) == cause
 
 
 def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplog):
@@ -282,8 +284,8 @@ def test_a_sweep_without_a_worker_says_once_what_it_waits_for(monkeypatch, caplo
 def test_nodes_that_are_lost_are_counted_apart_from_failures(store, subset, tmp_path):
     plan = plan_of([subset.config((64, 0.01, 1))], store)
     packs, searcher, hooks, trial, events = under_tune(plan, tmp_path)
-    causes = [ACCOUNTS["its node is gone"]] * cluster.MAX_LOST_NODES
-    causes += [ACCOUNTS["its worker died"]] * (cluster.MAX_FAILURES + 1)
+    causes = [ACCOUNTS["its node is gone"]] * MAX_LOST_NODES
+    causes += [ACCOUNTS["its worker died"]] * (MAX_FAILURES + 1)
     for account in causes:
         searcher.suggest("a")
         (tmp_path / "error.txt").write_text(account)

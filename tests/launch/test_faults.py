@@ -205,9 +205,10 @@ def test_two_drivers_at_once_share_a_folder_and_lose_nothing(sweep_file):
 HANG = """
 import sys, time
 from pathlib import Path
-from raybs import cluster, sweep
+from raybs import sweep
+from raybs.launch.ray.trainable import StretchTrainable
 
-begin = cluster.StretchTrainable._begin
+begin = StretchTrainable._begin
 
 def hanging(self, config):
     mark = Path(HERE) / "hung"
@@ -221,7 +222,7 @@ def hanging(self, config):
         self.timeout = 1800  # what does not hang may be slow
         begin(self, config)
 
-cluster.StretchTrainable._begin = hanging
+StretchTrainable._begin = hanging
 sweep.main(sys.argv[1:])
 """
 
