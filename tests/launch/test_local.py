@@ -26,6 +26,12 @@ def test_events_tell_the_story_of_every_stretch(store, subset):
     ]
 
 
+def test_events_hold_the_rows_that_are_stored(store, subset):
+    events = run(plan_of([subset.config((64, 0.05, 2))], store), store)
+    rows = sorted(store.read_rows().to_pylist(), key=lambda row: row["epoch"])
+    assert [e.row for e in events if e.kind == EventKind.EPOCH] == rows
+
+
 def test_behind_a_diverged_stretch_nothing_is_trained_and_nothing_fails(store, subset):
     wild = (64, 1e20, 2)
     configs = [subset.config(wild, (8, 0.1, 1)), subset.config(wild, (64, 0.1, 1))]
