@@ -460,14 +460,15 @@ def test_a_readers_numbers_are_not_called_the_articles(written):
 def test_verdicts_stand_in_the_summary_and_with_their_section(written, monkeypatch):
     verdict = Verdict(claim=CLAIM, verdict="contradicted", results=RESULTS)
     monkeypatch.setattr(made, "judge", lambda *evidence: [verdict])
+    page = read(written)
     for place in ("summary", "finding-1"):
-        assert "Larger is worse. contradicted" in report.text_of(place) or (
-            "Finding 1 contradicted Larger is worse." in report.text_of(place)
+        assert "Larger is worse. contradicted" in page.text_of(place) or (
+            "Finding 1 contradicted Larger is worse." in page.text_of(place)
         )
-        assert verdict.sentence in report.text_of(place)
-    [article_] = report.all("article", "section-lr_compensation")
+        assert verdict.sentence in page.text_of(place)
+    [article_] = page.all("article", "section-lr_compensation")
     assert article_["id"] == "finding-1"
-    assert "3 contrasts" in report.text_of("finding-1")
+    assert "3 contrasts" in page.text_of("finding-1")
 
 
 def test_a_column_of_texts_names_each_once_and_numbers_have_six_digits():
