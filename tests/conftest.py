@@ -1,14 +1,20 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and what each test needs: its marks and its turn."""
 
+import functools
 import os
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from clusters import Cluster, processes
 from helpers import SWEEP, Subset, save_subset
+from waits import GRACE, Patience
 
+from analysis.charts import theme
 from raybs.datasets.dataset import load_arrays
 from raybs.datasets.tensors import to_device
+from raybs.launch import local
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
@@ -22,6 +28,71 @@ os.environ |= {
     "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_worker_register_timeout_seconds": "600",
 }
+
+
+SESSION = "RAYBS_TESTS"
+"""The variable that tells processes which these tests started from all others."""
+
+os.environ[SESSION] = str(os.getpid())
+
+TURNS = ("ray", "browser", "slow", "quick")
+"""Files with the first of these marks come first: they take longest, and wait most."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m picks by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what a test needs, where that can be seen; what needs nothing is quick."""
+    turns: dict[Path, int] = {}
+    for item in items:
+        if getattr(item.module, "Cluster", None) is Cluster:
+            item.add_marker("ray")
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+        marks = {mark.name for mark in item.iter_markers()}
+        if marks.isdisjoint(TURNS):
+            item.add_marker("quick")
+        turn = min(TURNS.index(name) for name in {*marks, "quick"} & {*TURNS})
+        turns[item.path] = min(turn, turns.get(item.path, turn))
+    items.sort(key=lambda item: turns[item.path])
+
+
+def left_running() -> list[str]:
+    """The words of processes that were started from here, wherever they are now."""
+    mark = f"{SESSION}={os.getpid()}".encode()
+    left = []
+    for pid, words in processes().items():
+        try:
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        if mark in variables and "multiprocessing.resource_tracker" not in words:
+            left.append(words)
+    return left
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leave_no_process():
+    """At the end, all that tests have started has ended, or is about to."""
+    yield
+    patience = Patience(GRACE)
+    while (left := left_running()) and patience.lasts(left):
+        time.sleep(0.1)
+    assert left == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measured_once():
+    """Each results folder asks how fast this machine is: half a second of CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "probe", functools.cache(local.probe))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendering a chart takes a second: only where one is looked at, not for."""
+    if "drawing" not in request.keywords:
+        monkeypatch.setattr(theme, "_rendered", lambda chart, kind: b"")
 
 
 @pytest.fixture(scope="session")

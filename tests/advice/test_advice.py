@@ -339,7 +339,6 @@ def test_every_field_that_a_chart_reads_is_a_column_with_values(store):
         check_fields(chart, 5)
 
 
-@pytest.mark.drawing
 def test_the_command_writes_advice_and_charts(store, tmp_path):
     bowl(store)
     out = tmp_path / "out"

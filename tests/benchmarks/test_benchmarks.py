@@ -86,6 +86,7 @@ def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
     assert len(weights) == len(runs)
 
 
+@pytest.mark.slow
 def test_both_loops_take_the_same_draw(mnist):
     article = cells(find_sweep("gradient_competition")[2], {"mnist": "f"})
     cell = next(cell for cell in article if cell.batch_size == 256)

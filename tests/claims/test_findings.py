@@ -501,6 +501,7 @@ def test_contrasts_are_described():
 NUM = 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.text)
 def test_verdicts_on_simulated_trials_are_wrong_as_seldom_as_stated(case):
     """At most 5 % of families have a wrong verdict of a kind, up to three deviations of

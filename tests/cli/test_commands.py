@@ -48,7 +48,6 @@ ENDLESS = ("--watch", " ... ", " grid ...")
 def here(tmp_path, monkeypatch, subset):
     """A folder with a sweep file, data, claims, and results of a grid and draws."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.charts.theme.save", lambda *arguments: None)
     save_subset(Path("my.npz"))
     configs = [
         subset.config((size, rate, 2), seed=seed)

@@ -44,11 +44,9 @@ def write(tmp_path, monkeypatch, subset: Subset):
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
-    """Rendering takes seconds: only where charts are looked for."""
+    """Not even as JSON, which takes half a second: only where charts are looked for."""
     if "drawing" not in request.keywords:
-        monkeypatch.setattr(
-            "analysis.charts.theme.save", lambda chart, folder, name, kinds: None
-        )
+        monkeypatch.setattr("analysis.charts.theme.save", lambda *arguments: None)
 
 
 def call(*arguments, status=0, command=main):
@@ -66,6 +64,7 @@ def drawn(name="mine"):
     return analysis.load_draws("results", name)
 
 
+@pytest.mark.slow
 @pytest.mark.drawing
 def test_from_a_file_to_frames_table_and_charts(write, subset):
     write()

@@ -139,6 +139,7 @@ def test_grid_stands_alone():
     assert "'grid' stands alone" in output
 
 
+@pytest.mark.ray
 def test_the_module_knows_the_word_grid(here, subset):
     """As a user types it, on real Ray, with trials that stop at a target."""
     command = [sys.executable, "-m", "raybs.sweep", "grid", *SMALL, "--epochs", "9"]

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM at exact moments of a command: real signals, from within it."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -110,21 +111,24 @@ def check_stopped(status, said, again):
 BOTH = [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.mark.parametrize("number", BOTH)
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "click",  # the first import of another's
-        "pyarrow",  # written in C
-        "raybs.cli.values:Seeds.read",
-        "raybs.plan.plan:make_plan",
-        "torch",
-        "raybs.trackers.terminal:Display.on_event",  # training
-        "raybs.store.store:Store.compact_rows",  # after it
-        "altair",
-        "analysis.charts.theme:_rendered",
-        "leaving",
-    ],
+def in_turn(*moments):
+    """Each moment with one of the two signals, which one handler answers."""
+    pairs = [*zip(moments, itertools.cycle(BOTH), strict=False)]
+    return pytest.mark.parametrize(("moment", "number"), pairs)
+
+
+@pytest.mark.slow
+@in_turn(
+    "click",  # the first import of another's
+    "pyarrow",  # written in C
+    "raybs.cli.values:Seeds.read",
+    "raybs.plan.plan:make_plan",
+    "torch",
+    "raybs.trackers.terminal:Display.on_event",  # training
+    "raybs.store.store:Store.compact_rows",  # after it
+    "altair",
+    "analysis.charts.theme:_rendered",
+    "leaving",
 )
 def test_at_any_moment_a_signal_ends_in_words(sweep_file, moment, number):
     words = [sweep_file(), "--local", "--seeds", "1"]
@@ -133,8 +137,8 @@ def test_at_any_moment_a_signal_ends_in_words(sweep_file, moment, number):
     assert not list(Path().rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("number", BOTH)
-@pytest.mark.parametrize("moment", ["click", "raybs.plan.plan:make_plan", "leaving"])
+@pytest.mark.slow
+@in_turn("click", "raybs.plan.plan:make_plan", "leaving")
 def test_a_signal_ends_the_script_in_words_that_name_it(
     script, sweep_file, moment, number
 ):
@@ -143,19 +147,16 @@ def test_a_signal_ends_the_script_in_words_that_name_it(
     check_stopped(status, said, "raybs sweep mine.py --local")
 
 
-@pytest.mark.parametrize("number", BOTH)
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "ray",
-        "ray:init",
-        "raylet",  # just started, within ray.init
-        "raybs.trackers.terminal:Display.on_event",
-        "ray:shutdown",
-        # Ray has set handlers in C++, and taken them away.
-        "ray._private.worker:connect+",
-        "ray._private.node:Node.kill_all_processes",
-    ],
+@pytest.mark.ray
+@in_turn(
+    "ray",
+    "ray:init",
+    "raylet",  # just started, within ray.init
+    "raybs.trackers.terminal:Display.on_event",
+    "ray:shutdown",
+    # Ray has set handlers in C++, and taken them away: of either signal.
+    *["ray._private.worker:connect+"] * 2,
+    *["ray._private.node:Node.kill_all_processes"] * 2,
 )
 def test_while_ray_starts_runs_and_ends_nothing_of_it_is_left(
     sweep_file, moment, number
@@ -167,19 +168,18 @@ def test_while_ray_starts_runs_and_ends_nothing_of_it_is_left(
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-@pytest.mark.parametrize("number", BOTH)
-def test_the_doctor_ends_in_words_while_ray_starts(
-    tmp_path, monkeypatch, subset, number
-):
+@pytest.mark.ray
+def test_the_doctor_ends_in_words_while_ray_starts(tmp_path, monkeypatch, subset):
     monkeypatch.chdir(tmp_path)
     words = ["--dataset", subset.name]
-    status, said = signalled("raylet", [number], *words, module="raybs.doctor")
+    status, said = signalled("raylet", BOTH[1:], *words, module="raybs.doctor")
     check_stopped(status, said, f"python -m raybs.doctor --dataset {subset.name}")
     pids = Path("started").read_text().split()
     assert pids
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     "moment",
     [
@@ -195,10 +195,10 @@ def test_two_signals_at_once_end_it_at_once_and_in_words(sweep_file, moment):
     check_stopped(status, said, f"python -m raybs.sweep mine.py {' '.join(where)}")
 
 
-@pytest.mark.parametrize("number", BOTH)
-def test_once_all_is_done_a_signal_changes_nothing(sweep_file, number):
+@pytest.mark.slow
+def test_once_all_is_done_signals_change_nothing(sweep_file):
     """Python sets signals back to the system's before it clears what modules hold."""
-    status, said = signalled("gone", [number], sweep_file(), "--local")
+    status, said = signalled("gone", BOTH, sweep_file(), "--local")
     assert status == 0, said
     assert "Written to" in said
     assert "Stopped" not in said
@@ -214,6 +214,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["pass", "raise ImportError('torch')"])
 def test_a_signal_that_a_sweep_file_swallows_counts(sweep_file, then):
     """As C code does that imports; the file is still planned, but not trained."""
@@ -229,8 +230,8 @@ def test_a_signal_that_a_sweep_file_swallows_counts(sweep_file, then):
     assert "not reached" not in done.stdout
 
 
-@pytest.mark.parametrize("number", BOTH)
-@pytest.mark.parametrize("moment", ["numpy", "analysis.frames.trials:load", "leaving"])
+@pytest.mark.slow
+@in_turn("numpy", "analysis.frames.trials:load", "leaving")
 def test_the_analysis_ends_likewise(sweep_file, moment, number):
     undisturbed(sweep_file())
     words = ["--results", "undisturbed"]
@@ -238,6 +239,7 @@ def test_the_analysis_ends_likewise(sweep_file, moment, number):
     check_stopped(status, said, "python -m analysis --results undisturbed")
 
 
+@pytest.mark.slow
 def test_a_sweep_stopped_after_training_goes_on_without_it(sweep_file):
     expected = undisturbed(sweep_file())
     signalled("raybs.store.store:Store.compact_rows", BOTH[:1], "mine.py", "--local")

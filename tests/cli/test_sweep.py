@@ -66,6 +66,8 @@ def call(*arguments, status=0):
     return result.output
 
 
+@pytest.mark.slow
+@pytest.mark.drawing
 def test_a_users_file_runs_from_any_folder_to_table_and_charts(here, subset):
     output = call(write(subset), "--local")
     assert "mine: Two rates side by side." in output
@@ -82,6 +84,7 @@ def test_a_users_file_runs_from_any_folder_to_table_and_charts(here, subset):
     }
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_answers_from_what_is_stored_without_ray_or_torch(
     here, subset
 ):
@@ -96,6 +99,8 @@ def test_a_finished_sweep_answers_from_what_is_stored_without_ray_or_torch(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
+@pytest.mark.drawing
 def test_a_diverged_trial_is_a_result_and_the_other_is_as_without_it(here, subset):
     both = write(subset, rates=(1e9, 0.01), size=8)
     output = call(both, "--local", "--results", "both")
@@ -247,6 +252,7 @@ def run_module(*arguments, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="for oneDNN on x86 alone")
 def test_bfloat16_is_refused_where_it_is_slower(here, subset):
     """For real: oneDNN is told to use AVX2 alone, as on older processors."""
@@ -466,6 +472,7 @@ def test_a_file_may_define_what_it_likes_and_need_not_say_what_it_is(here, subse
     assert "2 trials ask for 4 epochs" in call("mine.py", "--plan")
 
 
+@pytest.mark.slow
 def test_folders_named_as_our_packages_do_not_hide_them(here, subset):
     write(subset)
     Path("sweeps.py").write_text("")
@@ -586,6 +593,7 @@ def started(*arguments):
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_cleanly_and_the_same_command_continues(here, subset, number):
     name = write(subset, epochs=4000, rates=(0.001, 0.01), size=8)

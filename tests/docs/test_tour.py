@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 from waits import run
 
 TOP = Path(__file__).parents[2]
@@ -20,6 +21,7 @@ nbformat.write(notebook, "executed.ipynb")
 """
 
 
+@pytest.mark.slow
 def test_the_tour_runs_and_shows_a_table_charts_and_advice(tmp_path, monkeypatch):
     paths = [str(TOP), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))

@@ -115,6 +115,7 @@ def test_other_reductions_and_layers_have_twins_too(subset, batch_size, fields):
     check_against_twin(references_of(subset, cell), cell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [3, 512])
 def test_the_article_s_network_has_the_same_numbers_as_its_twin(mnist, batch_size):
     start = TrainConfig(phases=(Phase(batch_size=1024, learning_rate=0.1, epochs=1),))

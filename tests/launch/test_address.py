@@ -98,6 +98,7 @@ def test_addresses_that_are_given_are_not_looked_up(monkeypatch):
     assert find_address(None) is None
 
 
+@pytest.mark.slow
 @mounts
 @pytest.mark.parametrize("stale", [False, True])
 def test_auto_without_a_cluster_ends_in_words(sweep_file, tmp_path, monkeypatch, stale):

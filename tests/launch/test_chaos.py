@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from waits import finish
 
 
+@pytest.mark.ray
 def test_after_random_kills_the_rows_are_those_of_an_undisturbed_run():
     words = ["--kills", "3", "--seed", "1", "--trials", "10", "--pause", "4"]
     chaos = subprocess.Popen(

@@ -136,6 +136,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.ray
 @mounts
 @pytest.mark.parametrize("local", [("--local",), ()])
 def test_a_full_disk_is_named_and_what_was_stored_is_gone_on_with(
@@ -175,6 +176,7 @@ def fill(folder):
         pass
 
 
+@pytest.mark.ray
 def test_a_notice_to_end_saves_what_is_under_way(sweep_file):
     """SIGTERM, as a job that is stopped gets it, and a machine that is taken away."""
     expected = undisturbed(sweep_file(epochs=2000))
@@ -191,6 +193,7 @@ def test_a_notice_to_end_saves_what_is_under_way(sweep_file):
     assert numbers(open_store("results")) == expected
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once_share_a_folder_and_lose_nothing(sweep_file):
     expected = undisturbed(sweep_file(epochs=400))
     drivers = [start("mine.py", "--local") for _ in range(2)]
@@ -227,6 +230,7 @@ sweep.main(sys.argv[1:])
 """
 
 
+@pytest.mark.ray
 def test_a_hung_trial_is_ended_named_and_started_again(sweep_file):
     expected = undisturbed(sweep_file())
     Path("hang.py").write_text(HANG.replace("HERE", repr(str(Path.cwd()))))
@@ -270,6 +274,7 @@ def bucket(monkeypatch):
     servers.pop().stop()
 
 
+@pytest.mark.ray
 def test_a_bucket_is_trained_to_interrupted_gone_on_with_and_analysed(
     sweep_file, bucket
 ):

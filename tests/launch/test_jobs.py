@@ -10,7 +10,7 @@ from waits import run, wait_for
 from raybs.store.opening import open_store
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def head():
     """A head that takes jobs, as cluster.yaml starts it, and one node.
 

@@ -232,6 +232,7 @@ def test_only_complete_trials_are_averaged(written):
     }
 
 
+@pytest.mark.drawing
 def test_the_command_writes_figures_and_tables_of_the_kinds_asked_for(
     written, tmp_path
 ):
@@ -251,6 +252,8 @@ def test_the_command_writes_figures_and_tables_of_the_kinds_asked_for(
     assert not (tmp_path / "out/report.html").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.drawing
 def test_the_end_of_a_sweep_draws_files_that_need_no_network(written, tmp_path):
     runner = CliRunner()
     with runner.isolation() as (output, *_):
@@ -264,6 +267,8 @@ def test_the_end_of_a_sweep_draws_files_that_need_no_network(written, tmp_path):
     assert GOOD in (tmp_path / "out/one/table.md").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.drawing
 def test_an_unchanged_chart_is_not_rendered_again_and_a_changed_one_is(
     written, tmp_path
 ):

@@ -29,6 +29,7 @@ from raybs.config.gradient_sweep import GradientSweep, cells
 from raybs.config.keys import state_keys
 from raybs.config.sweep import TrainSweep, with_seeds
 from raybs.store.draws import PER_DRAW
+from raybs.store.opening import open_store
 
 TITLES = [
     "Effect of batch size",
@@ -93,6 +94,17 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def written(store, subset):
+    return write(store, subset)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, subset):
+    """The page of `written`, for those that only read it."""
+    path = tmp_path_factory.mktemp("report") / "results"
+    return read(write(open_store(str(path), create=True), subset))
+
+
+def write(store, subset):
     """Of lr_compensation: two seeds complete, one trial of each other status."""
     good = with_seeds(TrainSweep(configs=(subset.config((64, 0.1, 3)),)), [0, 1])
     rest = [subset.config((b, 0.1, 3)) for b in (8, 4, 2)]
@@ -112,32 +124,30 @@ def read(store, claims=None, **options):
 
 
 def test_sections_follow_the_article_with_the_summary_first_and_the_appendix_last(
-    written,
+    report,
 ):
-    heads = read(written).texts("h2")
+    heads = report.texts("h2")
     assert heads == ["Contents", "Summary", *TITLES, "Appendix"]
 
 
-def test_every_finding_is_in_the_summary_with_a_link_to_its_verdict(written):
-    document = read(written)
-    rows = document.all("tr", "summary")[1:]
+def test_every_finding_is_in_the_summary_with_a_link_to_its_verdict(report):
+    rows = report.all("tr", "summary")[1:]
     assert len(rows) == 13
-    links = [a["href"] for a in document.all("a", "summary")][:13]
+    links = [a["href"] for a in report.all("a", "summary")][:13]
     assert links == [f"#finding-{number}" for number in range(1, 14)]
-    articles = {e["id"] for e in document.all("article")}
+    articles = {e["id"] for e in report.all("article")}
     assert {link[1:] for link in links} <= articles
-    assert "Of the article's 13 findings" in document.text_of("summary")
+    assert "Of the article's 13 findings" in report.text_of("summary")
 
 
-def test_what_is_not_in_the_results_is_not_run_and_says_by_which_command(written):
-    document = read(written)
+def test_what_is_not_in_the_results_is_not_run_and_says_by_which_command(report):
     for name in ("batch_size", "recovery", "far_enough", "adam_vs_sgd"):
-        text = document.text_of(f"section-{name}")
+        text = report.text_of(f"section-{name}")
         assert f"Not run. This runs it: python -m raybs.sweep {name} --seeds 5" in text
-        assert not document.all("figure", f"section-{name}")
-    text = document.text_of("section-gradient_competition")
+        assert not report.all("figure", f"section-{name}")
+    text = report.text_of("section-gradient_competition")
     assert "Not run. This runs it: python -m raybs.sweep gradient_competition" in text
-    assert [f["id"] for f in document.all("figure")] == ["lr_compensation-curves"]
+    assert [f["id"] for f in report.all("figure")] == ["lr_compensation-curves"]
 
 
 def test_an_empty_results_folder_is_a_report_without_charts(store):
@@ -154,22 +164,20 @@ def test_a_sweep_without_rows_has_no_chart_and_says_so(store, subset):
     assert not document.all("figure")
 
 
-def test_unfinished_failed_and_diverged_trials_are_told(written):
-    document = read(written)
-    text = document.text_of("section-lr_compensation")
+def test_unfinished_failed_and_diverged_trials_are_told(report):
+    text = report.text_of("section-lr_compensation")
     assert "Not finished: of 5 trials 3 ended, 1 failed, 1 missing." in text
     assert "goes on, as in python -m raybs.sweep lr_compensation --seeds 2" in text
     assert "Failed: disk <full>" in text
     assert "Diverged: 1 of 5 trials" in text
-    summary = document.text_of("summary")
+    summary = report.text_of("summary")
     assert "5 trials (2 complete, 1 diverged, 1 unfinished, 1 failed)" in summary
 
 
-def test_the_appendix_lists_every_trial_with_where_and_how_it_ran(written):
-    document = read(written)
+def test_the_appendix_lists_every_trial_with_where_and_how_it_ran(report):
     rows = [
-        [" ".join(e["text"].split()) for e in document.elements if tr in e["in"]]
-        for tr in document.all("tr", "trials-lr_compensation")
+        [" ".join(e["text"].split()) for e in report.elements if tr in e["in"]]
+        for tr in report.all("tr", "trials-lr_compensation")
     ]
     cells = [[text for text in row if "python" not in text] for row in rows[1:]]
     assert [row[1:9] for row in cells] == [
@@ -307,11 +315,10 @@ def test_names_of_a_stranger_are_text_everywhere(written, subset):
     assert any(dataset in json.dumps(value) for value in document.data)
 
 
-def test_the_page_holds_its_libraries_once_and_allows_its_own_scripts_alone(written):
-    document = read(written)
-    scripts = [s for s in document.all("script") if s.get("type") is None]
+def test_the_page_holds_its_libraries_once_and_allows_its_own_scripts_alone(report):
+    scripts = [s for s in report.all("script") if s.get("type") is None]
     assert [len(s["text"]) > 500_000 for s in scripts] == [*(False, False, True, False)]
-    [policy] = [m["content"] for m in document.all("meta") if "http-equiv" in m]
+    [policy] = [m["content"] for m in report.all("meta") if "http-equiv" in m]
     [allowed] = [p for p in policy.split("; ") if p.startswith("script-src")]
     digests = [hashlib.sha256(s["text"].encode()).digest() for s in scripts]
     assert set(allowed.split()[1:]) == {
@@ -320,44 +327,42 @@ def test_the_page_holds_its_libraries_once_and_allows_its_own_scripts_alone(writ
     assert "default-src 'none'" in policy
 
 
-def test_nothing_is_loaded_and_every_link_leads_somewhere(written):
-    document = read(written)
-    ids = [e["id"] for e in document.elements if "id" in e]
+def test_nothing_is_loaded_and_every_link_leads_somewhere(report):
+    ids = [e["id"] for e in report.elements if "id" in e]
     assert len(ids) == len(set(ids))
-    for element in document.elements:
+    for element in report.elements:
         assert "src" not in element
         assert not any(name.startswith("on") for name in element)
         href = element.get("href", "#main")
         assert href.startswith("data:") or href[1:] in ids, href
 
 
-def test_data_that_charts_share_is_there_once(written):
-    document = read(written)
-    [datasets] = [json.loads(s["text"]) for s in document.all("script", id="datasets")]
-    [spec] = document.all("script", **{"class": "spec"})
+def test_data_that_charts_share_is_there_once(report):
+    [datasets] = [json.loads(s["text"]) for s in report.all("script", id="datasets")]
+    [spec] = report.all("script", **{"class": "spec"})
     assert datasets
     assert all(name in spec["text"] for name in datasets)
     assert '"datasets"' not in spec["text"]
 
 
-def test_headings_are_in_order_and_tables_have_heads_and_captions(written):
-    document = read(written)
-    levels = [int(e["tag"][1]) for e in document.elements if e["tag"] in ("h1", *HEADS)]
+def test_headings_are_in_order_and_tables_have_heads_and_captions(report):
+    levels = [int(e["tag"][1]) for e in report.elements if e["tag"] in ("h1", *HEADS)]
     assert levels.count(1) == 1
     for before, after in zip(levels, levels[1:], strict=False):
         assert after <= before + 1
-    for table in document.all("table"):
-        inside = [e["tag"] for e in document.elements if table in e["in"]]
+    for table in report.all("table"):
+        inside = [e["tag"] for e in report.elements if table in e["in"]]
         assert inside.count("caption") == 1
-    assert all("scope" in th for th in document.all("th"))
-    for figure in document.all("figure"):
-        [chart] = [e for e in document.all("div", figure["id"]) if "aria-label" in e]
+    assert all("scope" in th for th in report.all("th"))
+    for figure in report.all("figure"):
+        [chart] = [e for e in report.all("div", figure["id"]) if "aria-label" in e]
         assert chart["aria-label"].startswith("Chart: ")
 
 
 HEADS = ("h2", "h3", "h4")
 
 
+@pytest.mark.slow
 def test_a_followed_page_says_when_it_was_written_and_stamps_what_it_says(written):
     pages = [read(written, follow=2.0), read(written, follow=2.0), read(written)]
     written.write_rows([row("other", 1, 0.5)])  # of no trial that was asked for
@@ -453,17 +458,19 @@ def test_a_readers_numbers_are_not_called_the_articles(written):
 
 
 def test_verdicts_stand_in_the_summary_and_with_their_section(written, monkeypatch):
-    verdict = Verdict(claim=CLAIM, verdict="contradicted", results=RESULTS)
+    verdict = Verdict(
+        claim=CLAIM, verdict="contradicted", results=RESULTS, sentence="It is not."
+    )
     monkeypatch.setattr(made, "judge", lambda *evidence: [verdict])
-    document = read(written)
+    page = read(written)
     for place in ("summary", "finding-1"):
-        assert "Larger is worse. contradicted" in document.text_of(place) or (
-            "Finding 1 contradicted Larger is worse." in document.text_of(place)
+        assert "Larger is worse. contradicted" in page.text_of(place) or (
+            "Finding 1 contradicted Larger is worse." in page.text_of(place)
         )
-        assert verdict.sentence in document.text_of(place)
-    [article_] = document.all("article", "section-lr_compensation")
+        assert verdict.sentence in page.text_of(place)
+    [article_] = page.all("article", "section-lr_compensation")
     assert article_["id"] == "finding-1"
-    assert "3 contrasts" in document.text_of("finding-1")
+    assert "3 contrasts" in page.text_of("finding-1")
 
 
 def test_a_column_of_texts_names_each_once_and_numbers_have_six_digits():

@@ -61,6 +61,7 @@ def test_intervals_are_as_wide_as_theory_has_it():
     assert abs(row["kurtosis"]) < 0.5
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(2)
     held = 0

@@ -223,6 +223,7 @@ def no_waiting():
     faulthandler.cancel_dump_traceback_later()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_damage_all_is_right_or_named(sound, tmp_path, monkeypatch, caplog, kind):
     monkeypatch.chdir(sound.folder.parent)

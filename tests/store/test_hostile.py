@@ -507,6 +507,7 @@ def test_rows_without_numbers_are_drawn(stranger):
     assert command("until", "empty", "--results", stranger.uri).exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_rows_of_any_number_are_drawn(stranger):
     kinds = zip(ROW_SCHEMA.names, ROW_SCHEMA.types, strict=True)
