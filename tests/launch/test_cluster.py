@@ -35,16 +35,18 @@ def call(*arguments, status=0, environment=None):
 
 
 @pytest.mark.ray
-def test_local_and_two_workers_give_the_same_bits(sweep_file, tmp_path):
-    """For one worker: test_a_hung_trial_is_ended_named_and_started_again."""
+def test_local_one_worker_and_two_workers_give_the_same_bits(sweep_file, tmp_path):
     expected = undisturbed(sweep_file())
     home = tmp_path / "home"
     home.mkdir()
-    output = call("--workers", "2", environment={"HOME": str(home)})
-    assert numbers(open_store("results")) == expected
-    assert "diverged: 8 @ 1000000000 x 3 -> 8 @ 0.1 x 1" in output
-    # Ray's own chatter is silenced, and it leaves no token behind.
-    assert not [word for word in ("ray::", "WARNING", "ERROR") if word in output]
+    for workers in ("1", "2"):
+        output = call(
+            "--workers", workers, "--results", workers, environment={"HOME": str(home)}
+        )
+        assert numbers(open_store(workers)) == expected
+        assert "diverged: 8 @ 1000000000 x 3 -> 8 @ 0.1 x 1" in output
+        # Ray's own chatter is silenced, and it leaves no token behind.
+        assert not [word for word in ("ray::", "WARNING", "ERROR") if word in output]
     assert list(home.iterdir()) == []
 
 

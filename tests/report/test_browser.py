@@ -127,10 +127,9 @@ def test_the_page_is_accessible(browser, file, viewport):
             assert said == []
 
 
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 @pytest.mark.parametrize(
-    ("viewport", "touch"),
-    [(WIDE, False), (TABLET, True), (PHONE, True)],
-    ids=["wide", "tablet", "phone"],
+    "viewport", [WIDE, TABLET, PHONE], ids=["wide", "tablet", "phone"]
 )
 def test_every_figure_has_marks_and_fits(browser, file, viewport, touch):
     with opened(browser, file, viewport=viewport, touch=touch) as page:
