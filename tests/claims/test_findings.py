@@ -502,7 +502,7 @@ NUM = 100
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.text)
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.text)
 def test_verdicts_on_simulated_trials_are_wrong_as_seldom_as_stated(case):
     """At most 5 % of families have a wrong verdict of a kind, up to three deviations of
     what so few simulations give; clear effects are seen (docs/findings.md has more).

@@ -140,6 +140,7 @@ def said_by_verdicts():
         yield sentence(verdict)
 
 
+@pytest.mark.slow
 def test_commands_that_messages_suggest_are_no_wrong_requests(here):
     texts = [*said_by_errors(here), *said_by_verdicts()]
     lines = {line for text in texts for line in commands_in(text)}
@@ -177,6 +178,7 @@ def test_every_command_in_the_code_is_one_that_was_run(here):
             execute(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", EXAMPLES)
 def test_examples_of_help_are_no_wrong_requests(here, subset, module):
     whole = EXAMPLES[module].replace("\\\n", " ")

@@ -75,6 +75,7 @@ def test_examples_of_help_can_be_parsed(examples):
         main.commands[name].make_context(name, words)  # it exits on a wrong request
 
 
+@pytest.mark.slow
 def test_it_is_the_same_as_the_modules(script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words, module in (

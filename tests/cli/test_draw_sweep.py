@@ -17,6 +17,8 @@ from raybs.store.opening import open_store
 from raybs.store.schemas import DRAW_COLUMNS
 from raybs.sweep import main
 
+pytestmark = pytest.mark.slow
+
 FILE = '''"""Draws from a small net."""
 from raybs import GradientSweep, Phase, TrainConfig
 
@@ -64,7 +66,6 @@ def drawn(name="mine"):
     return analysis.load_draws("results", name)
 
 
-@pytest.mark.slow
 @pytest.mark.drawing
 def test_from_a_file_to_frames_table_and_charts(write, subset):
     write()

@@ -9,6 +9,8 @@ import pytest
 
 from raybs import beside
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[2]
 
 CONSOLE = """

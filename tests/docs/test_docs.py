@@ -97,6 +97,7 @@ def test_the_reference_draws_say_what_the_docs_say():
     assert tails.loc["late", "beyond_8"].idxmin() == 8
 
 
+@pytest.mark.slow
 def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
     verdicts = analysis.verdicts(str(TOP / "docs/reference"))
     findings = [verdict for verdict in verdicts if verdict.claim.kind == "finding"]
@@ -107,6 +108,7 @@ def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
             assert verdict.claim.reproduced == (verdict.verdict == "supported")
 
 
+@pytest.mark.slow
 def test_every_verdict_has_its_place_on_a_terminal(capsys):
     verdicts = analysis.verdicts(str(TOP / "docs/reference"))
     print_findings(verdicts)
@@ -116,6 +118,7 @@ def test_every_verdict_has_its_place_on_a_terminal(capsys):
         assert "".join(lines).count(word) == num
 
 
+@pytest.mark.slow
 def test_the_report_is_of_these_findings_and_small_enough_to_be_sent():
     page = TOP / "docs/report.html"
     assert page.stat().st_size < 4e6

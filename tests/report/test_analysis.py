@@ -232,6 +232,7 @@ def test_only_complete_trials_are_averaged(written):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.drawing
 def test_the_command_writes_figures_and_tables_of_the_kinds_asked_for(
     written, tmp_path

@@ -370,6 +370,8 @@ def test_names_are_only_text_in_tables(stranger, tmp_path):
     assert r"\<b>\|\[x](y)\\," in table
 
 
+@pytest.mark.slow
+@pytest.mark.drawing
 def test_charts_hold_names_as_text_and_take_the_place_of_links(tmp_path, victim):
     data = pd.DataFrame({"x": [1.0], "label": [EVIL]})
     chart = alt.Chart(data).mark_point().encode(x="x:Q", color="label:N")
