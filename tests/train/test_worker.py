@@ -135,6 +135,21 @@ def test_seconds_are_those_since_the_last_row(store, subset):
     assert six["seconds"] > 0
 
 
+def test_the_seconds_of_an_older_raybs_are_those_of_its_rows(store, subset):
+    """Its states do not say how long training took; its rows count measuring, too."""
+    finish(plan_of([subset.config((64, 0.05, 2))], store), store, subset.data)
+    [key] = states(store)
+    tensors, metadata = store.read_state(key)
+    del metadata["training_seconds"]
+    store.files.delete(store.state_files()[key])
+    store.write_state(key, tensors, metadata, rolling=False)
+    spent = sum(row["seconds"] for row in by_epoch(store))
+    finish(plan_of([subset.config((64, 0.05, 3))], store), store, subset.data)
+    last = by_epoch(store)[-1]
+    assert last["epoch"] == 3
+    assert last["training_seconds"] > spent
+
+
 @pytest.mark.parametrize("which", ["fork", "row"])
 def test_a_corrupt_file_is_trained_again(
     store, subset, configs, undisturbed, which, caplog
