@@ -21,7 +21,7 @@ from analysis.report.files import KINDS, figures_folder, write, write_findings
 from analysis.report.terminal import advise_on, draw_sweeps, print_findings
 from analysis.report.watch import SECONDS, watch
 from raybs.cli.errors import said_politely
-from raybs.cli.groups import SETTINGS, Branching
+from raybs.cli.groups import SETTINGS, Branching, results_option
 from raybs.cli.numbers import AnyNumber, Number
 from raybs.store.opening import open_store
 from raybs.store.store import Store
@@ -67,13 +67,7 @@ claims_option = click.option(
 
 @click.command("report", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    metavar="URI",
-    help="Results folder: a path, s3://... or gs://...",
-)
+@results_option
 @click.option(
     "--figures",
     metavar="FOLDER",

@@ -1,7 +1,6 @@
 """Tables and charts as files in a folder."""
 
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,19 +11,15 @@ from analysis.claims.results import Verdict
 from analysis.report.embed import HEADINGS
 from analysis.report.markdown import to_markdown
 from analysis.report.tables import findings_tables, tally
+from raybs.store.files import replacing
 from raybs.store.store import Store
 
 
 def write_report(path: Path, text: str) -> None:
     """Replace the file `path`, at once; a link in its place is not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(text.encode("utf-8", "replace"))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as beside, beside.open("xb") as file:
+        file.write(text.encode("utf-8", "replace"))
 
 
 KINDS = ("html", "png", "svg", "pdf", "md")

@@ -11,6 +11,7 @@ import click
 
 from raybs.beside import import_beside
 from raybs.cli.errors import refuse_together
+from raybs.cli.groups import results_option
 from raybs.cli.numbers import Number, WholeNumber
 from raybs.cli.values import Replicas, Share
 from raybs.config.grid import MAX_TRIALS
@@ -32,13 +33,7 @@ from raybs.store.opening import open_store
 from raybs.store.store import Store
 
 OPTIONS = [
-    click.option(
-        "--results",
-        default="results",
-        show_default=True,
-        metavar="URI",
-        help="Results folder: a path, s3://... or gs://...",
-    ),
+    results_option,
     click.option(
         "--data",
         metavar="FOLDER",

@@ -1,6 +1,5 @@
 """raybs export: a sweep's tidy frames as files, for other programs to read."""
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +7,9 @@ import click
 
 from raybs.beside import import_beside
 from raybs.cli.errors import said_politely
-from raybs.cli.groups import SETTINGS
+from raybs.cli.groups import SETTINGS, results_option
 from raybs.config.gradient_sweep import GradientSweep
+from raybs.store.files import replacing
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
@@ -28,13 +28,7 @@ Examples:
 @click.command("export", epilog=EXAMPLES, context_settings=SETTINGS)
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--results",
-    default="results",
-    show_default=True,
-    metavar="URI",
-    help="Results folder: a path, s3://... or gs://...",
-)
+@results_option
 @click.option(
     "--format",
     "kind",
@@ -82,12 +76,8 @@ def read_frames(store: Store, name: str) -> dict[str, "pd.DataFrame"]:
 
 def write_frame(path: Path, frame: "pd.DataFrame") -> None:
     """Replace the file `path`, at once, by `frame`: as CSV, or else as Parquet."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with replacing(path) as beside:
         if path.suffix == ".csv":
             frame.to_csv(beside, index=False)
         else:
             frame.to_parquet(beside, index=False)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

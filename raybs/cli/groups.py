@@ -15,6 +15,15 @@ SETTINGS: dict[str, Any] = {
 }
 """Of all commands."""
 
+results_option = click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="URI",
+    help="Results folder: a path, s3://... or gs://...",
+)
+"""Of all commands that read or write one."""
+
 
 class Branching(click.Group):
     """A command that its first word may turn into another: `sweep`, `sweep grid`.

@@ -1,5 +1,6 @@
 """Values of command-line options that click does not know."""
 
+import abc
 from typing import Any, TypeVar
 
 import click
@@ -18,18 +19,18 @@ KINDS = {int: to_int, float: to_float}
 """How numbers in lists are read."""
 
 
-class _Value(ParamType):
+class _Value(ParamType, abc.ABC):
     """Text that `read` understands, or that is refused by saying what is `wanted`."""
 
     wanted: str
 
+    @abc.abstractmethod
     def read(self, text: str) -> Any:
         """Return what `text` means.
 
         Raises:
             ValueError: It means nothing, in words that do not matter.
         """
-        raise NotImplementedError
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -155,6 +155,7 @@ class DeferredSGD:
         """Change the tensors of `state`."""
         self.weights, self.biases = state.weights, state.biases
         self.last = len(state.weights) - 1
+        self.one = state.weights[0].new_ones(1, 1, 1)
         self.state = state
         self.observers = observers
         self.buffers: dict[tuple[int, int], _Buffers] = {}
@@ -183,7 +184,6 @@ class DeferredSGD:
     def _begin(self, images: Tensor, buffers: _Buffers) -> None:
         """Start all steps: the inputs of the first layer are known, and serve all."""
         inputs, products = buffers.inputs, buffers.products
-        self.one = products.new_ones(1, 1, 1)
         inputs[0].copy_(images)
         torch.baddbmm(self.biases[0], inputs[0], self.weights[0].mT, out=inputs[1])
         torch.baddbmm(self.one, inputs[0], inputs[0].mT, out=products)

@@ -1,5 +1,6 @@
 """Whole files in one folder, on disk or in a bucket, through pyarrow.fs."""
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -7,7 +8,7 @@ import posixpath
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -256,6 +257,20 @@ def patiently(
                 tell(f"{what} ({why}): trying again for {patience:g} s.")
         time.sleep(pause)
         pause = min(2 * pause, 30.0)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place beside `path` to write to, which becomes `path`: whole, or not.
+
+    A link in the place of `path` is replaced, not followed.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def is_ours(folder: str, name: str) -> bool:
