@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from waits import cpu_times, run, wait_for
+from waits import cpu_times, patiently, run, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
 TOKEN = secrets.token_hex(32)
@@ -29,6 +29,8 @@ SETTINGS = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "60000",
     "RAY_health_check_failure_threshold": "3",
+    # As in a Ray that a sweep starts: what would start at once finds no use.
+    "RAY_prestart_worker_first_driver": "0",
 }
 JOINED = """
 import sys, time
@@ -40,13 +42,6 @@ while True:
         break
     time.sleep(0.1)
 """
-PATIENT = """
-import runpy, sys
-from raybs.launch.ray import nodes
-nodes.ANSWER_SECONDS = 1800.0
-runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
-"""
-"""python -m, except that nodes of a slow machine have long enough to answer."""
 
 
 class Cluster:
@@ -114,7 +109,7 @@ class Cluster:
     def sweep(self, *arguments, **options):
         """Start a sweep on this cluster, in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-u", "-c", PATIENT, "raybs.sweep", *arguments],
+            patiently("raybs.sweep", *arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -125,8 +120,7 @@ class Cluster:
     def run(self, *arguments, **environment):
         """Run a module of python -m on this cluster: exit status, what it said."""
         environment = self.environment | {"RAY_ADDRESS": self.address} | environment
-        words = [sys.executable, "-c", PATIENT, *arguments]
-        done = run(words, env=environment)
+        done = run(patiently(*arguments), env=environment)
         return done.returncode, done.stdout
 
     def _start(self, *arguments, mount=None, **environment):

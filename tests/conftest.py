@@ -10,6 +10,8 @@ import torch
 from clusters import Cluster, processes
 from helpers import SWEEP, Subset, save_subset
 from waits import GRACE, Patience
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from analysis.charts import theme
 from raybs.datasets.dataset import load_arrays
@@ -36,13 +38,16 @@ SESSION = "RAYBS_TESTS"
 os.environ[SESSION] = str(os.getpid())
 
 TURNS = ("ray", "browser", "slow", "quick")
-"""Files with the first of these marks come first: they take longest, and wait most."""
+"""What has the first of these marks comes first: it takes longest, and waits most."""
+
+APART = ("test_cluster.py", "test_faults.py", "test_interrupts.py", "test_tasks.py")
+"""Files whose tests each start a Ray of their own: any process takes any of them."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m picks by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what a test needs, where that can be seen; what needs nothing is quick."""
-    turns: dict[Path, int] = {}
+    turns: dict[str, int] = {}
     for item in items:
         if getattr(item.module, "Cluster", None) is Cluster:
             item.add_marker("ray")
@@ -52,8 +57,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if marks.isdisjoint(TURNS):
             item.add_marker("quick")
         turn = min(TURNS.index(name) for name in {*marks, "quick"} & {*TURNS})
-        turns[item.path] = min(turn, turns.get(item.path, turn))
-    items.sort(key=lambda item: turns[item.path])
+        turns[together(item.nodeid)] = min(turn, turns.get(together(item.nodeid), turn))
+    items.sort(key=lambda item: turns[together(item.nodeid)])
+
+
+def together(nodeid: str) -> str:
+    """Name what runs in one process: a file, whose tests share what one has made.
+
+    Where each starts a Ray of its own, they do not.
+    """
+    file = nodeid.partition("::")[0]
+    return nodeid if Path(file).name in APART else file
+
+
+class Scheduler(LoadScopeScheduling):
+    """Gives the next process that is free what comes next."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return together(nodeid)
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> LoadScopeScheduling:
+    return Scheduler(config, log)
 
 
 def left_running() -> list[str]:
@@ -92,7 +119,7 @@ def measured_once():
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rendering a chart takes a second: only where one is looked at, not for."""
     if "drawing" not in request.keywords:
-        monkeypatch.setattr(theme, "_rendered", lambda chart, kind: b"")
+        monkeypatch.setattr(theme, "_rendered", lambda spec, kind: b"")
 
 
 @pytest.fixture(scope="session")

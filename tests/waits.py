@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -110,6 +111,11 @@ def finish(process, *, quiet=QUIET, grace=GRACE):
             process.kill()
             process.wait()
             raise AssertionError(f"It hangs, and said:\n{_heard(process, 1)}")
+
+
+def patiently(*words):
+    """The words of a command of python -m, for tests: see patiently.py."""
+    return [sys.executable, "-u", str(Path(__file__).parent / "patiently.py"), *words]
 
 
 def run(words, **options):

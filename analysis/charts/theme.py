@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import altair as alt
+import vl_convert
+from altair.utils import spec_to_html
 
 from analysis.text import quoted, within_script
+
+VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]
+"""The version of Vega-Lite that charts are written in, as vl_convert names it."""
 
 HUES = (
     "#9a5238",  # 1
@@ -190,24 +195,31 @@ def save(
     Rendering takes seconds, so a file that shows the chart already is left alone: each
     ends with a comment that names what it shows.
     """
-    spec = alt.__version__ + chart.to_json()
-    digest = hashlib.sha256(spec.encode()).hexdigest().encode()
+    spec = chart.to_dict()  # once: altair checks it against its schema each time
+    told = alt.__version__ + json.dumps(spec, indent=2, sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest().encode()
     for kind in kinds:
         path = folder / f"{name}.{kind}"
         if digest not in _end(path, 2 * len(digest)):
-            content = _signed(_rendered(chart, kind), kind, digest)
+            content = _signed(_rendered(spec, kind), kind, digest)
             path.unlink(missing_ok=True)  # it may be a link to what is not ours
             path.write_bytes(content)
 
 
-def _rendered(chart: alt.TopLevelMixin, kind: str) -> bytes:
-    file: Any = io.BytesIO() if kind in ("png", "pdf") else io.StringIO()
-    options: dict[str, Any] = {
-        "html": {"inline": True, "json_kwds": {"cls": _InScript}},
-        "png": {"scale_factor": 2},
-    }
-    chart.save(file, kind, **options.get(kind, {}))  # type: ignore[arg-type]
-    content = file.getvalue()
+def _rendered(spec: dict[str, Any], kind: str) -> bytes:
+    if kind == "html":
+        return spec_to_html(
+            spec,
+            mode="vega-lite",
+            vega_version=alt.VEGA_VERSION,
+            vegalite_version=alt.VEGALITE_VERSION,
+            vegaembed_version=alt.VEGAEMBED_VERSION,
+            json_kwds={"cls": _InScript},
+            template="inline",
+        ).encode()
+    render = getattr(vl_convert, f"vegalite_to_{kind}")
+    options = {"scale": 2} if kind == "png" else {}
+    content = render(spec, vl_version=VEGA_LITE, **options)
     return content if isinstance(content, bytes) else content.encode()
 
 

@@ -1,74 +1,122 @@
 """The optimizers of torch, over replicas."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+# Their functions, not their classes: the first of those that is made imports the
+# compiler of torch, which takes longer than many a trial.
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
 from raybs.config.trial import TrainConfig
 from raybs.models.mlp import gradients
-from raybs.models.state import State, Step, moment_names
+from raybs.models.state import State, Step
+
+Update = Callable[[Sequence[Tensor], Sequence[float]], None]
+"""Changes parameters by their mean gradients, each (R, ...), and R learning rates."""
 
 
 def optimizer_step(config: TrainConfig, state: State) -> Step:
     """Return a Step that hands closed-form gradients to an optimizer of torch."""
     tensors = state.weights + state.biases
-    groups = [{"params": [t[r] for t in tensors]} for r in range(state.num_replicas)]
-    optimizer = _optimizer(config, groups)
-    _share_moments(optimizer, config, state)
+    update = make_update(config, tensors, state.moments, state.step)
 
     def step(
         images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
     ) -> None:
         assert labels.shape[1] <= batch_size
-        mean_gradients = gradients(config, state, images, labels)
-        for replica, group in enumerate(optimizer.param_groups):
-            group["lr"] = learning_rates[replica]
-            for parameter, gradient in zip(
-                group["params"], mean_gradients, strict=True
-            ):
-                parameter.grad = gradient[replica]
-        optimizer.step()
+        update(gradients(config, state, images, labels), learning_rates)
 
     return step
 
 
-def _optimizer(
-    config: TrainConfig, groups: list[dict[str, list[Tensor]]]
-) -> torch.optim.Optimizer:
-    """Return torch's optimizer of parameter groups, one a replica."""
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups,
-            lr=0.0,
+def make_update(
+    config: TrainConfig,
+    parameters: Sequence[Tensor],
+    moments: Mapping[str, Sequence[Tensor]],
+    step: int,
+) -> Update:
+    """Return the update that the optimizer of `config` makes, after `step` others.
+
+    `parameters` are (R, ...); `moments` has a tensor for each of them, by torch's
+    names, and is changed in place, too. All start at zero, as in torch: the first
+    momentum buffer is the first gradient.
+    """
+    num_replicas = len(parameters[0])
+    updates = []
+    for replica in range(num_replicas):
+        own = [parameter[replica] for parameter in parameters]
+        shared = {name: [t[replica] for t in ts] for name, ts in moments.items()}
+        make = _sgd if config.optimizer == "sgd" else _adam
+        updates.append(make(config, own, shared, step))
+
+    def update(
+        mean_gradients: Sequence[Tensor], learning_rates: Sequence[float]
+    ) -> None:
+        for replica, one in enumerate(updates):
+            one([g[replica] for g in mean_gradients], learning_rates[replica])
+
+    return update
+
+
+_One = Callable[[list[Tensor], float], None]
+"""The update of one replica."""
+
+
+def _sgd(
+    config: TrainConfig,
+    parameters: list[Tensor],
+    moments: Mapping[str, list[Tensor]],
+    step: int,
+) -> _One:
+    buffers: list[Tensor | None] = [*moments.get("momentum_buffer", [])]
+
+    def update(mean_gradients: list[Tensor], learning_rate: float) -> None:
+        sgd(
+            parameters,
+            mean_gradients,
+            buffers or [None] * len(parameters),
+            lr=learning_rate,
             momentum=config.momentum,
             nesterov=config.nesterov,
             weight_decay=config.weight_decay,
+            dampening=0.0,
+            maximize=False,
             fused=True,
         )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    optimizer: torch.optim.Optimizer = kind(
-        groups,
-        lr=0.0,
-        weight_decay=config.weight_decay,
-        fused=True,
-        capturable=groups[0]["params"][0].is_cuda,
-    )
-    return optimizer
+
+    return update
 
 
-def _share_moments(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, state: State
-) -> None:
-    """Let `optimizer` work on views of the state's moments: so the state is whole.
+def _adam(
+    config: TrainConfig,
+    parameters: list[Tensor],
+    moments: Mapping[str, list[Tensor]],
+    step: int,
+) -> _One:
+    device = parameters[0].device
+    steps = [torch.tensor(float(step), device=device) for _ in parameters]
 
-    Zeros are what torch starts from: the first momentum buffer is the first gradient.
-    """
-    names = moment_names(config)
-    for replica, group in enumerate(optimizer.param_groups):
-        for index, parameter in enumerate(group["params"]):
-            shared = {name: state.moments[name][index][replica] for name in names}
-            if config.optimizer != "sgd":
-                steps = torch.tensor(float(state.step), device=parameter.device)
-                shared["step"] = steps
-            optimizer.state[parameter] = shared
+    def update(mean_gradients: list[Tensor], learning_rate: float) -> None:
+        adam(
+            parameters,
+            mean_gradients,
+            moments["exp_avg"],
+            moments["exp_avg_sq"],
+            [],
+            steps,
+            lr=learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            weight_decay=config.weight_decay,
+            decoupled_weight_decay=config.optimizer == "adamw",
+            amsgrad=False,
+            maximize=False,
+            fused=True,
+            capturable=device.type == "cuda",
+        )
+
+    return update

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch.optim import adam
 
 from raybs.config.trial import Phase, TrainConfig
 from raybs.datasets.tensors import Dataset
 from raybs.models.base import make_step, samples_per_call
 from raybs.models.mlp import init_state
+from raybs.models.optimizers import make_update
 from raybs.models.state import State
 from raybs.plan.cost import Speed
 from raybs.plan.processor import processor
@@ -99,27 +99,14 @@ def _step_seconds(data: Dataset, config: TrainConfig, num: int = 1) -> float:
 
 
 def _adam(state: State) -> Callable[[], object]:
-    """Return one update by torch's fused Adam, whose class takes 2 s to construct."""
-    params, grads, means, squares = (
-        [torch.ones_like(weight) for weight in state.weights] for _ in range(4)
+    """Return one update of the weights by Adam."""
+    means, squares, gradients = (
+        [torch.ones_like(weight) for weight in state.weights] for _ in range(3)
     )
-    steps = [torch.ones((), device=weight.device) for weight in params]
-    return lambda: adam.adam(
-        params,
-        grads,
-        means,
-        squares,
-        max_exp_avg_sqs=[],
-        state_steps=steps,
-        fused=True,
-        amsgrad=False,
-        beta1=0.9,
-        beta2=0.999,
-        lr=1e-3,
-        weight_decay=0.0,
-        eps=1e-8,
-        maximize=False,
-    )
+    moments = {"exp_avg": means, "exp_avg_sq": squares}
+    config = replace(_config(1), optimizer="adam")
+    update = make_update(config, state.weights, moments, 0)
+    return lambda: update(gradients, [1e-3])
 
 
 def _config(batch_size: int) -> TrainConfig:

@@ -152,3 +152,4 @@ def test_the_module_knows_the_word_grid(here, subset):
     trials = analysis.load("results").trials
     assert (trials["final_test_accuracy"] >= 0.3).all()
     assert (trials["final_epoch"] < 9).any()
+    assert list(Path("results/speeds").iterdir())  # a worker has been measured

@@ -13,6 +13,7 @@ from waits import run, wait_for
 
 import raybs
 from raybs import interrupts
+from raybs.config.catalog import find_sweep
 from raybs.launch.stopping import stopping
 from raybs.store.opening import open_store
 
@@ -78,6 +79,7 @@ if moment == "gone":
     sys.modules["gone"] = Gone()
 elif moment == "leaving":
     from raybs import interrupts
+from raybs.config.catalog import find_sweep
     install = interrupts.install
     def installed(command):
         install(command)
@@ -233,10 +235,9 @@ def test_a_signal_that_a_sweep_file_swallows_counts(sweep_file, then):
 @pytest.mark.slow
 @in_turn("numpy", "analysis.frames.trials:load", "leaving")
 def test_the_analysis_ends_likewise(sweep_file, moment, number):
-    undisturbed(sweep_file())
-    words = ["--results", "undisturbed"]
-    status, said = signalled(moment, [number], *words, module="analysis")
-    check_stopped(status, said, "python -m analysis --results undisturbed")
+    raybs.run(find_sweep(sweep_file())[2], results="results", local=True)
+    status, said = signalled(moment, [number], module="analysis")
+    check_stopped(status, said, "python -m analysis")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from clusters import descendants, wait_for_work
 from helpers import numbers, plan_of, undisturbed
-from waits import finish, run, wait_for
+from waits import finish, patiently, run, wait_for
 
 from raybs.launch.frontier import Frontier
 from raybs.launch.ray import tune as cluster
@@ -25,7 +25,7 @@ from raybs.store.opening import open_store
 
 
 def command(*arguments):
-    return [sys.executable, "-u", "-m", "raybs.sweep", "mine.py", *arguments]
+    return patiently("raybs.sweep", "mine.py", *arguments)
 
 
 def call(*arguments, status=0, environment=None):

@@ -14,7 +14,7 @@ from clusters import descendants, free_port, wait_for_work
 from helpers import mounts, numbers, undisturbed
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
-from waits import finish, run, wait_for
+from waits import finish, patiently, run, wait_for
 
 from raybs.store.files import ENDINGS, Files, StoreError
 from raybs.store.opening import open_store
@@ -32,7 +32,7 @@ def leave_nothing_running():
 
 def start(*arguments, **environment):
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "raybs.sweep", *arguments],
+        patiently("raybs.sweep", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clusters import descendants
 from helpers import Subset
-from waits import finish, run, wait_for
+from waits import finish, patiently, run, wait_for
 
 from raybs.store.draws import fold
 from raybs.store.opening import open_store
@@ -85,7 +85,7 @@ def draw(*arguments):
 
 
 def command(*arguments):
-    return [sys.executable, "-u", "-m", "raybs.sweep", "mine.py", *arguments]
+    return patiently("raybs.sweep", "mine.py", *arguments)
 
 
 @pytest.mark.ray

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import resources
 
-import altair as alt
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from analysis.charts.theme import DARK
+from analysis.charts.theme import DARK, VEGA_LITE
 from analysis.claims.claim import Claims
 from analysis.claims.results import MAX_NEEDED, Result, Verdict
 from analysis.claims.sentences import bounds, describe, measured
@@ -142,9 +141,8 @@ def _libraries() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that nothing in it ends."""
     import vl_convert
 
-    version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
     script = vl_convert.javascript_bundle(
-        "window.vegaEmbed = vegaEmbed", vl_version=version
+        "window.vegaEmbed = vegaEmbed", vl_version=VEGA_LITE
     )
     return re.sub(r"<(?=/script|!--)", r"<\\", script, flags=re.IGNORECASE)
 
