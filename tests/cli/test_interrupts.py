@@ -79,7 +79,6 @@ if moment == "gone":
     sys.modules["gone"] = Gone()
 elif moment == "leaving":
     from raybs import interrupts
-from raybs.config.catalog import find_sweep
     install = interrupts.install
     def installed(command):
         install(command)
