@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.frames.draws import GROUP, Array
 from analysis.statistics.intervals import bootstrap_interval
@@ -23,6 +22,8 @@ def summarize_draws(draws: pd.DataFrame, column: str) -> pd.DataFrame:
     0 for a normal distribution); normalized_mean and normalized_deviation, which are
     times mean(largest batch size) / mean, the article's bars.
     """
+    from scipy import stats  # takes half a second
+
     resampled = resample(draws, column)
     rows = []
     for (regime, batch_size), values in draws.groupby(GROUP, sort=False)[column]:

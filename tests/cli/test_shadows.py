@@ -62,8 +62,9 @@ def test_a_sweep_runs_to_its_charts_beside_anything(hide):
     assert "570 to train" in run("-m", "raybs.sweep", "adam_vs_sgd", "--plan").stdout
 
 
-def test_the_report_is_made_beside_sweeps_of_ones_own(hide):
-    hide("sweeps")
+def test_the_report_is_made_beside_sweeps_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    as_package("sweeps")
     done = run("-m", "analysis", "findings", f"{TOP}/docs/reference")
     assert "Of the article's 13 findings" in done.stdout, done.stderr
 
@@ -80,18 +81,18 @@ def test_an_analysis_without_raybs_says_what_hides_it(hide):
     assert str(Path.cwd() / "raybs") in line
 
 
-def test_the_console_script_works_beside_a_raybs_of_ones_own(hide):
+def test_the_console_script_works_beside_a_raybs_of_ones_own(sweep_file):
     """But workers of Ray would import that one: they look in this folder first."""
+    sweep_file(1)
     for name in ("raybs", "analysis", "sweeps"):
-        hide(name)
+        as_package(name)
     done = run("-c", CONSOLE, "sweep", "mine.py", "--local")
     assert done.returncode == 0, done.stderr
     assert Path("results/figures/mine/curves.png").exists()
-    if hide is not as_folder:
-        done = run("-c", CONSOLE, "sweep", "mine.py", "--seeds", "0,1")
-        assert done.returncode == 2, done.stdout
-        [line] = done.stderr.splitlines()
-        assert "hides raybs from Ray's workers; rename it" in line
+    done = run("-c", CONSOLE, "sweep", "mine.py", "--seeds", "0,1")
+    assert done.returncode == 2, done.stdout
+    [line] = done.stderr.splitlines()
+    assert "hides raybs from Ray's workers; rename it" in line
 
 
 @pytest.mark.parametrize("name", ["analysis", "sweeps"])

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import yaml
-from clusters import Cluster
+from clusters import Cluster, free_port
 from helpers import numbers, undisturbed
 from waits import finish, run, wait_for
 
@@ -73,10 +73,11 @@ def test_a_cluster_grows_from_0_to_2_workers_for_a_sweep_and_shrinks_again(
     sweep_file, tmp_path
 ):
     expected = undisturbed(sweep_file(epochs=1500))
-    config = tmp_path / "autoscaling.yaml"
-    config.write_text(yaml.safe_dump(CONFIG))
+    config, port = tmp_path / "autoscaling.yaml", free_port()
+    provider = CONFIG["provider"] | {"gcs_address": f"127.0.0.1:{port}"}
+    config.write_text(yaml.safe_dump(CONFIG | {"provider": provider}))
     head = (f"--autoscaling-config={config}", "--include-dashboard=false")
-    with Cluster(head=head, port=6379, **SETTINGS) as cluster:
+    with Cluster(head=head, port=port, **SETTINGS) as cluster:
         assert num_workers(cluster) == 0
         said = cluster.run("raybs.sweep", "mine.py")
         assert said[0] == 2

@@ -94,7 +94,7 @@ def test_workers_and_chunks_do_not_change_a_bit(sweep_file):
     draw(0, 7, "local")
     expected = drawn("local")
     assert sum(len(row["status"]) for row in expected) == 2 * 3 * 60
-    for workers, draws_per_chunk in [(1, 10), (2, 50), (4, 10)]:
+    for workers, draws_per_chunk in [(1, 50), (4, 10)]:  # two: below
         draw(workers, draws_per_chunk, f"ray{workers}")
         assert drawn(f"ray{workers}") == expected
 
