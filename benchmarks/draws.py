@@ -50,6 +50,7 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     from raybs.datasets.dataset import describe, load_arrays
     from raybs.datasets.tensors import to_device
     from raybs.gradients.references import References
+    from raybs.models.base import make_model
     from raybs.models.mlp import init_state
 
     article = cells(
@@ -60,7 +61,8 @@ def draws(quick: bool) -> list[tuple[int, dict[str, Callable[[], object]]]]:
     data = to_device(load_arrays("mnist"), "cpu")
     start = init_state([early[0].config], data.train_images.shape[1], 10, "cpu")
     # Gradients at the start are shared by all batch sizes, as in a sweep.
-    references = References(start=start, data=data, cell=early[0])
+    model = make_model(early[0].config, data)
+    references = References(start=start, data=data, cell=early[0], model=model)
     num_draws = 1 if quick else NUM_DRAWS
     _ = references.of_all, [references.of_samples(n) for n in range(num_draws)]
     return [

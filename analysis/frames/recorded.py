@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from raybs.config.gradient_sweep import Sweep
-from raybs.config.keys import state_keys
+from raybs.config.keys import fingerprint_of, state_keys
 from raybs.config.status import Status
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import LENGTHS, ResolvedConfig, TrainConfig, canonical, label
@@ -24,6 +24,8 @@ class TrialRow(TypedDict):
     message: str
     last_epochs: int | None
     dataset: str
+    model: str
+    loss: str
     hidden: str
     init: str
     optimizer: str
@@ -65,7 +67,7 @@ def recorded_trials(
     if not isinstance(sweep, TrainSweep):
         return
     for config in sweep.configs:
-        fingerprint = entries["fingerprints"][config.dataset]
+        fingerprint = fingerprint_of(config, entries["fingerprints"])
         resolved = as_resolved(config, entries)
         yield RecordedTrial(
             name=name,
@@ -95,6 +97,8 @@ def row_of(trial: RecordedTrial, stop: int | None, results: str) -> TrialRow:
         "message": messages[0] if messages else "",
         "last_epochs": trial.sweep.last_epochs,
         "dataset": config.dataset,
+        "model": config.model,
+        "loss": config.loss,
         "hidden": "-".join(map(str, config.hidden)),
         "init": config.init,
         "optimizer": config.optimizer,

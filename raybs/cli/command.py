@@ -28,7 +28,7 @@ from raybs.plan.plan import Plan
 from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import Asked
 from raybs.plan.speeds import has_half, slower_half
-from raybs.runner import carry_out, first_plan, num_workers
+from raybs.runner import carry_out, first_plan, num_workers, with_networks
 from raybs.store.opening import open_store
 from raybs.store.store import Store
 
@@ -198,6 +198,7 @@ def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
     asked = ask()
     missing = where.plan_only
     store = open_store(where.results, create=not missing, missing_ok=missing)
+    asked = with_networks(asked, store)
     plan = first_plan(asked, store, resources)
     say_plan(plan, num_workers(resources, local=where.local))
     if where.plan_only:

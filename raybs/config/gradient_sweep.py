@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raybs.config.keys import TRAINER_VERSION, hash_of, state_keys
+from raybs.config.keys import TRAINER_VERSION, fingerprint_of, hash_of, state_keys
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import MAX_EPOCHS, TrainConfig, canonical, known_lengths
 from raybs.config.validation import (
@@ -128,9 +128,14 @@ class GradientSweep:
             or not all(isinstance(c, TrainConfig) for c in regimes.values())
         ):
             return ["regimes: give at least one TrainConfig by its name"]
+        layers = self.layers
+        if not all(config.model == "mlp" for config in regimes.values()):
+            # How many there are is known when the network is made.
+            if not layers or not all(map(is_integer, layers)):
+                return [f"layers={layers}; use whole numbers, -1 is the last weight"]
+            return []
         num_layers = min(len(config.hidden) for config in regimes.values()) + 1
         known = range(-num_layers, num_layers)
-        layers = self.layers
         if not layers or not all(is_integer(x) and x in known for x in layers):
             return [f"layers={layers}; use {-num_layers} to {num_layers - 1}"]
         if len({layer % num_layers for layer in layers}) < len(layers):
@@ -161,8 +166,9 @@ class GradientSweep:
 class Cell:
     """One regime at one batch size: all that determines a draw, but its pair.
 
-    `layers` count from 0, ascending; `config` is that of the state that draws start
-    from, `state_key` names it. Cells of one `key` have the same draws.
+    `layers` ascend, and count from 0 (of other networks than mlp as given); `config` is
+    that of the state that draws start from, `state_key` names it. Cells of one `key`
+    have the same draws.
     """
 
     regime: str
@@ -198,7 +204,7 @@ def cells(
     fingerprints: Mapping[str, str],
     trainer_version: int = TRAINER_VERSION,
 ) -> list[Cell]:
-    """Return the cells of `sweep`; the fingerprints are by dataset.
+    """Return the cells of `sweep`; the fingerprints are by dataset and code.
 
     Raises:
         ValueError: A regime counts steps.
@@ -206,7 +212,11 @@ def cells(
     cells_of_all = []
     for regime, config in sweep.regimes.items():
         num_layers = len(config.hidden) + 1
-        fingerprint = fingerprints[config.dataset]
+        layers = [
+            layer % num_layers if config.model == "mlp" else layer
+            for layer in sweep.layers
+        ]
+        fingerprint = fingerprint_of(config, fingerprints)
         key = state_keys(known_lengths(config), fingerprint, trainer_version)[-1]
         cells_of_all += [
             Cell(
@@ -217,7 +227,7 @@ def cells(
                 num_samples=sweep.num_samples,
                 learning_rate=sweep.learning_rate,
                 reduction=sweep.reduction,
-                layers=tuple(sorted(layer % num_layers for layer in sweep.layers)),
+                layers=tuple(sorted(layers)),
                 frozen=sweep.frozen,
                 seed=sweep.seed,
             )

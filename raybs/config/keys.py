@@ -7,10 +7,18 @@ epochs; `state_keys` names it.
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from raybs.config.trial import Phase, ResolvedConfig, TrainConfig, changed_fields
+from raybs.config.own import is_own
+from raybs.config.trial import (
+    Phase,
+    ResolvedConfig,
+    TrainConfig,
+    changed_fields,
+    own_code,
+)
 
 TRAINER_VERSION = 1
 """Raised whenever the same config gives other numbers; it is part of every state
@@ -51,6 +59,11 @@ def num_steps(epoch: Epoch, num_samples: int) -> int:
     return math.ceil((epoch.samples or num_samples) / epoch.batch_size)
 
 
+def is_closed_form(config: TrainConfig) -> bool:
+    """Tell whether raybs has the gradients of the network in closed form."""
+    return config.model == "mlp" and config.loss == "cross_entropy"
+
+
 def is_plain(config: TrainConfig) -> bool:
     """Tell whether updates are the gradient times the learning rate, no more."""
     return config.optimizer == "sgd" and not (config.momentum or config.weight_decay)
@@ -61,8 +74,16 @@ def is_deferred(config: TrainConfig, batch_size: int) -> bool:
 
     A function of the config, never of the machine: it decides the last digits.
     """
-    hidden = bool(config.hidden)
-    return is_plain(config) and hidden and batch_size <= DEFERRED_BATCH_SIZE
+    is_deep = is_closed_form(config) and bool(config.hidden)
+    return is_plain(config) and is_deep and batch_size <= DEFERRED_BATCH_SIZE
+
+
+def fingerprint_of(config: TrainConfig, fingerprints: Mapping[str, str]) -> str:
+    """Return what identifies the content of all that `config` names.
+
+    `fingerprints` are by name: those of datasets, and of a user's code.
+    """
+    return " ".join(fingerprints[n] for n in (config.dataset, *own_code(config)))
 
 
 def state_keys(
@@ -71,12 +92,14 @@ def state_keys(
     """Name the states along the path of `config`: item k is the state after epoch k.
 
     A key is a hash of what determines the state: the trainer's version, the content of
-    the dataset (`fingerprint`), the setup's fields that differ from their defaults (so
-    that a new field keeps old results), the seed, and the first k epochs. Two configs
-    share a key exactly when they share all of these.
+    the dataset and of a user's code (`fingerprint_of`), the setup's fields that differ
+    from their defaults (so that a new field keeps old results), the seed, and the first
+    k epochs. Two configs share a key exactly when they share all of these.
     """
     setup = changed_fields(config)
-    setup.pop("dataset", None)
+    for name in ("dataset", "model", "loss"):
+        if name == "dataset" or is_own(getattr(config, name)):
+            setup.pop(name, None)
     setup |= {"trainer_version": trainer_version, "fingerprint": fingerprint}
     key = hash_of(json.dumps(setup, sort_keys=True))
     keys = [key]

@@ -4,6 +4,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import PurePath
 from typing import Any, NewType
 
+from raybs.config.own import NAME, is_own, own_name
 from raybs.config.validation import (
     any_of,
     is_integer,
@@ -23,6 +24,11 @@ MAX_WIDTH = 1_000_000
 OPTIMIZERS = ("sgd", "adam", "adamw")
 PRECISIONS = ("float32", "bfloat16")
 INITS = ("glorot_uniform", "torch_default", "he_uniform")
+MODELS = ("mlp", "cnn")
+LOSSES = ("cross_entropy",)
+
+ADAM_FIELDS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+"""What Adam and AdamW have alone, and torch's defaults of it."""
 
 LENGTHS = ("epochs", "steps", "samples")
 """What says how long a phase is."""
@@ -80,8 +86,12 @@ class Phase:
 class TrainConfig:
     """Everything that determines a trial.
 
-    `dataset` is a name or a path (`raybs.datasets.dataset`). `momentum` and
-    `nesterov` belong to sgd. Adam and AdamW use torch's default betas and epsilon.
+    `dataset` is a name or a path (`raybs.datasets.dataset`). `model` is one of MODELS,
+    or FILE.py:NAME or package.module:NAME of what makes a torch.nn.Module; `hidden` and
+    `init` belong to mlp. `loss` is cross_entropy, or such a name of a function from
+    (logits, labels) to one value per sample. Of both also the function itself may be
+    given, if a file holds it. `momentum` and `nesterov` belong to sgd; `beta1`,
+    `beta2` and `epsilon` to adam and adamw.
     `precision` is that of the matmuls of training, their inputs and results: with
     bfloat16 a gradient is rounded to it, and added to float32 weights. What is measured
     is float32 either way, and so are epochs whose updates are deferred
@@ -90,12 +100,17 @@ class TrainConfig:
 
     phases: tuple[Phase, ...]
     dataset: str = "mnist"
+    model: str = "mlp"
+    loss: str = "cross_entropy"
     hidden: tuple[int, ...] = (1024, 1024)
     init: str = "glorot_uniform"
     optimizer: str = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    beta1: float = ADAM_FIELDS["beta1"]
+    beta2: float = ADAM_FIELDS["beta2"]
+    epsilon: float = ADAM_FIELDS["epsilon"]
     precision: str = "float32"
     seed: int = 0
 
@@ -104,6 +119,7 @@ class TrainConfig:
         problems = to_tuples(self, "phases", "hidden")
         raise_all("config", problems)
         object.__setattr__(self, "hidden", tuple(map(plain, self.hidden)))
+        problems += self._model_problems()
         if not self.phases:
             problems.append("phases=(); give at least one Phase")
         if not all(isinstance(phase, Phase) for phase in self.phases):
@@ -121,6 +137,45 @@ class TrainConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 problems.append(f"{name}={getattr(self, name)!r}; use {any_of(known)}")
+        problems += self._optimizer_problems()
+        if not is_integer(self.seed) or not 0 <= self.seed < 2**63:
+            problems.append(
+                f"seed={self.seed!r}; use a whole number from 0 to 2**63 - 1"
+            )
+        raise_all("config", problems)
+        for name in ("momentum", "weight_decay", *ADAM_FIELDS):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+    def _model_problems(self) -> list[str]:
+        """Say what is wrong with the names of model and loss, and what belongs to them.
+
+        Functions are replaced by their names.
+        """
+        problems = []
+        for name, known in {"model": MODELS, "loss": LOSSES}.items():
+            value = getattr(self, name)
+            try:
+                value = own_name(value)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+                continue
+            object.__setattr__(self, name, value)
+            if value not in known and not (
+                isinstance(value, str) and NAME.fullmatch(value)
+            ):
+                others = (*known, "FILE.py:NAME", "package.module:NAME")
+                problems.append(f"{name}={value!r}; use {any_of(others)}")
+        for name in ("hidden", "init"):
+            default = type(self).__dataclass_fields__[name].default
+            if self.model != "mlp" and getattr(self, name) != default:
+                problems.append(
+                    f"{name} with model={self.model!r}; only mlp has it, leave it out"
+                )
+        return problems
+
+    def _optimizer_problems(self) -> list[str]:
+        """Say what is wrong with the fields that belong to optimizers."""
+        problems = []
         if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             problems.append(f"momentum={self.momentum!r}; use 0 up to, but not, 1")
         if not is_number(self.weight_decay) or self.weight_decay < 0:
@@ -131,13 +186,18 @@ class TrainConfig:
             )
         if self.nesterov and not self.momentum:
             problems.append("nesterov=True with momentum=0; give a momentum above 0")
-        if not is_integer(self.seed) or not 0 <= self.seed < 2**63:
-            problems.append(
-                f"seed={self.seed!r}; use a whole number from 0 to 2**63 - 1"
-            )
-        raise_all("config", problems)
-        for name in ("momentum", "weight_decay"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < 1:
+                problems.append(f"{name}={value!r}; use 0 up to, but not, 1")
+        if not is_number(self.epsilon) or self.epsilon <= 0:
+            problems.append(f"epsilon={self.epsilon!r}; use a number above 0")
+        problems += [
+            f"{name} with optimizer='sgd'; only adam and adamw have it"
+            for name, default in ADAM_FIELDS.items()
+            if self.optimizer == "sgd" and getattr(self, name) != default
+        ]
+        return problems
 
     @property
     def num_epochs(self) -> int:
@@ -150,6 +210,11 @@ class TrainConfig:
         return sum(
             phase.epochs + bool(phase.samples) for phase in known_lengths(self).phases
         )
+
+
+def own_code(config: TrainConfig) -> list[str]:
+    """Return the names of a user's code that `config` trains with."""
+    return [name for name in (config.model, config.loss) if is_own(name)]
 
 
 ResolvedConfig = NewType("ResolvedConfig", TrainConfig)
@@ -202,8 +267,10 @@ def label(config: TrainConfig) -> str:
     for name, value in changed.items():
         if name in ("optimizer", "precision"):
             extras.append(value)
-        elif name == "dataset":
+        elif name in ("dataset", "model"):
             extras.append(PurePath(value).name)
+        elif name == "loss":
+            extras.append(f"loss {PurePath(value).name}")
         elif name == "nesterov":
             extras.append("nesterov")
         elif name == "hidden":

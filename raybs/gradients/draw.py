@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybs.config.gradient_sweep import Cell, Pair
+from raybs.config.gradient_sweep import MAX_DRAWS, Cell, Pair
 from raybs.config.status import Status
 from raybs.config.trial import Phase, TrainConfig
 from raybs.gradients.references import References, sample_order
-from raybs.gradients.sums import AT_ONCE, Sums, flat, still_step
-from raybs.models.base import make_step, samples_per_call, take_steps
+from raybs.gradients.sums import AT_ONCE, Sums, flat
+from raybs.models.base import Model, take_steps
+from raybs.models.seeding import MODULE_DRAWS_STREAM, seeded
 from raybs.models.state import State, Step, select
 
 
@@ -42,23 +43,27 @@ def draw(
     `num_replicas` draws are taken side by side, which changes the last digits. A draw
     whose numbers are not all finite is "diverged", and they are NaN.
     """
-    start, data = references.start, references.data
+    start, data, model = references.start, references.data, references.model
     device = data.train_images.device
-    at_once = _samples_per_call(cell)
+    if not model.side_by_side:
+        num_replicas = 1
+    at_once = _samples_per_call(cell, model)
     state, sums, step = start, None, None
     for first in range(0, len(pairs), num_replicas):
         group = pairs[first : first + num_replicas]
         if sums is None or state.num_replicas != len(group):
             state = select(start, [0] * len(group))
             sums = Sums(state, cell.layers)
-            step = _make_step(cell, state, sums)
+            step = _make_step(cell, model, state, sums)
         assert step is not None
         _go_back(state, start)
         sums.reset()
         orders = [sample_order(cell, pair, data.num_samples) for pair in group]
         order = torch.from_numpy(np.stack(orders)).to(device)
         rates = [cell.learning_rate] * len(group)
-        take_steps(data, order, step, cell.batch_size, rates, at_once)
+        number = group[0][0] * MAX_DRAWS + group[0][1]
+        with seeded(cell.seed, MODULE_DRAWS_STREAM, number):
+            take_steps(data, order, step, cell.batch_size, rates, at_once)
         moved = _distance(state, start)
         weighted, summed = flat(sums.weighted), flat(sums.summed).double()
         path_length = sums.path_length.cpu().double()
@@ -76,23 +81,24 @@ def draw(
 
 
 def _go_back(state: State, start: State) -> None:
-    """Set the weights and biases of all replicas to those of `start`, which has one."""
-    tensors = (*state.weights, *state.biases)
-    for tensor, value in zip(tensors, (*start.weights, *start.biases), strict=True):
+    """Set the tensors of all replicas to those of `start`, which has one."""
+    tensors = (*state.weights, *state.biases, *state.buffers)
+    values = (*start.weights, *start.biases, *start.buffers)
+    for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value.expand_as(tensor))
 
 
-def _samples_per_call(cell: Cell) -> int:
+def _samples_per_call(cell: Cell, model: Model) -> int:
     if cell.frozen:  # any number will do
         return max(AT_ONCE // cell.batch_size, 1) * cell.batch_size
-    return samples_per_call(_config(cell), cell.batch_size)
+    return model.samples_per_call(_config(cell), cell.batch_size)
 
 
-def _make_step(cell: Cell, state: State, sums: Sums) -> Step:
+def _make_step(cell: Cell, model: Model, state: State, sums: Sums) -> Step:
     if cell.frozen:
-        return still_step(state, sums)
-    configs = [_config(cell)] * state.num_replicas
-    step = make_step(configs, state, reduction=cell.reduction, observers=sums.observers)
+        step = model.still_step(state, sums)
+    else:
+        step = model.observed_step(_config(cell), state, cell.reduction, sums)
 
     def observed(
         images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
@@ -108,7 +114,10 @@ def _config(cell: Cell) -> TrainConfig:
     phase = Phase(
         batch_size=cell.batch_size, learning_rate=cell.learning_rate, epochs=1
     )
-    return TrainConfig(phases=(phase,), hidden=cell.config.hidden)
+    given = cell.config
+    return TrainConfig(
+        phases=(phase,), hidden=given.hidden, model=given.model, loss=given.loss
+    )
 
 
 def _distance(state: State, start: State) -> Tensor:

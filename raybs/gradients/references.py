@@ -10,8 +10,8 @@ from torch import Tensor
 
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.datasets.tensors import Dataset
-from raybs.gradients.sums import AT_ONCE, Sums, flat, still_step
-from raybs.models.base import take_steps
+from raybs.gradients.sums import AT_ONCE, Sums, flat
+from raybs.models.base import Model, take_steps
 from raybs.models.state import State, generator
 
 SAMPLES_STREAM = 2
@@ -33,6 +33,7 @@ class References:
     start: State
     data: Dataset
     cell: Cell
+    model: Model
     kept: dict[int, int] = field(default_factory=dict)
 
     @cached_property
@@ -58,7 +59,7 @@ class References:
 
     def _gradient(self, samples: "np.ndarray[Any, Any]") -> Tensor:
         sums = Sums(self.start, self.cell.layers)
-        step = still_step(self.start, sums)
+        step = self.model.still_step(self.start, sums)
         order = torch.from_numpy(samples).to(self.data.train_images.device)
         take_steps(self.data, order.unsqueeze(0), step, AT_ONCE, [0.0], AT_ONCE)
         return flat(sums.weighted)[0]

@@ -1,13 +1,11 @@
 """Sums of gradients over the steps of a draw."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from raybs.models.mlp import backward, forward, loss_gradient
-from raybs.models.state import State, Step
+from raybs.models.state import State
 
 AT_ONCE = 1024
 """Samples of one pass where weights are still; fixed, since sums depend on it."""
@@ -26,13 +24,13 @@ class Sums:
     def __init__(self, state: State, layers: Sequence[int]) -> None:
         """Start from zero, for the weights of `layers`."""
         weights = {layer: state.weights[layer] for layer in layers}
+        self.layers = tuple(layers)
         self.weighted = {layer: torch.zeros_like(w) for layer, w in weights.items()}
         self.summed = {layer: torch.zeros_like(w) for layer, w in weights.items()}
         self.path_length = state.weights[0].new_zeros(state.num_replicas)
         # Squared norms of the steps of one call, of which there is one a sample at
         # most: layers are seen one by one.
         self.squares = state.weights[0].new_zeros(state.num_replicas, AT_ONCE)
-        self.observers = {layer: partial(self.observe, layer) for layer in layers}
 
     def reset(self) -> None:
         """Start again from zero."""
@@ -43,7 +41,7 @@ class Sums:
     def observe(
         self, layer: int, delta: Tensor, inputs: Tensor, batch_size: int
     ) -> None:
-        """Add the steps that these samples make, as `raybs.models.state.Observe`."""
+        """Add the steps that these samples make, as `raybs.models.state.Observer`."""
         num_samples = delta.shape[1]
         num_full = num_samples // batch_size
         at_once = max(MAX_ENTRIES // self.weighted[layer].numel(), 1)
@@ -64,6 +62,19 @@ class Sums:
         # n_k g_k of every step, (R, steps, out, in).
         deltas = delta.reshape(len(delta), *shape, -1)
         gradients = deltas.mT @ inputs.reshape(len(inputs), *shape, -1)
+        self._add_gradients(layer, gradients, num_samples, steps)
+
+    def observe_gradient(
+        self, layer: int, gradient: Tensor, num_samples: int, step: int
+    ) -> None:
+        """Add one step of a single draw, as `raybs.models.state.Observer`."""
+        steps = slice(step, step + 1)
+        self._add_gradients(layer, gradient[None, None], num_samples, steps)
+
+    def _add_gradients(
+        self, layer: int, gradients: Tensor, num_samples: int, steps: slice
+    ) -> None:
+        """Add n_k g_k of steps over `num_samples` samples each, (R, steps, *shape)."""
         total = gradients.sum(1)
         self.weighted[layer].add_(total)
         self.summed[layer].add_(total, alpha=1 / num_samples)
@@ -79,22 +90,3 @@ class Sums:
 def flat(by_layer: Mapping[int, Tensor]) -> Tensor:
     """Return (R, entries) on the host: all layers as one vector."""
     return torch.cat([tensor.flatten(1) for tensor in by_layer.values()], 1).cpu()
-
-
-def still_step(state: State, sums: Sums) -> Step:
-    """Return a Step that holds the weights still and only observes."""
-    one = state.weights[0].new_ones(1, 1, 1)
-
-    def step(
-        images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
-    ) -> None:
-        activations = forward(state, images)
-        top = loss_gradient(activations[-1], labels, one)
-        for layer, delta, inputs in backward(state, activations, top):
-            if layer in sums.observers:
-                sums.observers[layer](delta, inputs, batch_size)
-            if layer == min(sums.observers):
-                break
-        sums.end_call()
-
-    return step

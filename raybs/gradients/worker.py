@@ -1,6 +1,7 @@
 """What a worker does with a chunk: draws from a stored state, to the store."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from raybs.config.status import Status
 from raybs.datasets.tensors import Dataset
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References
+from raybs.models.base import make_model
 from raybs.models.device import device_name
-from raybs.models.state import State, from_tensors
 from raybs.plan.chunks import Chunk, Drawn
 from raybs.store.histogram import NUM_BINS, count_bins
 from raybs.store.schemas import DRAW_COLUMNS
@@ -102,9 +103,10 @@ class DrawWorker:
                 raise ValueError(
                     f"the state that regime '{cell.regime}' ends in is missing"
                 )
-            device = data.train_images.device.type
-            state = from_tensors([cell.config], [stored], device)
+            model = make_model(cell.config, data)
+            state = model.load([cell.config], [stored])
             # What the optimizer carried along is no part of a draw.
-            start = State(weights=state.weights, biases=state.biases, moments={})
-            self.references[key] = References(start=start, data=data, cell=cell)
+            self.references[key] = References(
+                start=replace(state, moments={}), data=data, cell=cell, model=model
+            )
         return self.references[key]

@@ -6,10 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raybs.config.trial import TrainConfig
-from raybs.models.state import INIT_STREAM, State, generator, moment_names
+from raybs.models.state import (
+    INIT_STREAM,
+    Observer,
+    Score,
+    State,
+    Step,
+    generator,
+    moment_names,
+)
 
 
 def init_state(
@@ -44,6 +52,52 @@ def init_state(
     return State(weights=weights, biases=biases, moments=moments)
 
 
+def make_sequential(
+    config: TrainConfig, num_features: int, num_classes: int
+) -> nn.Sequential:
+    """Return the same network, at the same init, as a torch.nn.Module."""
+    state = init_state([config], num_features, num_classes, "cpu")
+    layers: list[nn.Module] = [nn.Flatten()]
+    for weight, bias in zip(state.weights, state.biases, strict=True):
+        linear = nn.Linear(weight.shape[2], weight.shape[1])
+        with torch.no_grad():
+            linear.weight.copy_(weight[0])
+            linear.bias.copy_(bias[0, 0])
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def empty_state(config: TrainConfig) -> State:
+    """Return a state of this shape of layers, of empty tensors: what can be named."""
+    num_layers = len(config.hidden) + 1
+    return State(
+        weights=[torch.empty(0) for _ in range(num_layers)],
+        biases=[torch.empty(0) for _ in range(num_layers)],
+        moments={
+            name: [torch.empty(0) for _ in range(2 * num_layers)]
+            for name in moment_names(config)
+        },
+    )
+
+
+def scorer(state: State, at_once: int) -> Score:
+    """Return what scores up to `at_once` samples at a time."""
+    # Without buffers the heap fragments: 220 MB more for 60,000 images.
+    shape = (state.num_replicas, at_once)
+    buffers = [w.new_empty(*shape, w.shape[1]) for w in state.weights]
+
+    def score(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        target = labels.expand(state.num_replicas, -1)
+        images = images.expand(state.num_replicas, -1, -1)
+        logits = forward(state, images, buffers)[-1]
+        negative = torch.logsumexp(logits, -1) - logits.gather(
+            2, target.unsqueeze(2)
+        ).squeeze(2)
+        return negative.sum(1), (logits.argmax(2) == target).sum(1)
+
+    return score
+
+
 def forward(
     state: State, images: Tensor, buffers: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
@@ -71,6 +125,24 @@ def loss_gradient(logits: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
     delta = torch.softmax(logits, -1, dtype=torch.float32)
     delta.scatter_add_(2, labels.unsqueeze(2), delta.new_full((), -1).expand_as(delta))
     return delta.mul_(scale).to(logits.dtype)
+
+
+def still_step(state: State, observer: Observer) -> Step:
+    """Return a Step that holds the weights still and only observes."""
+    one = state.weights[0].new_ones(1, 1, 1)
+
+    def step(
+        images: Tensor, labels: Tensor, learning_rates: Sequence[float], batch_size: int
+    ) -> None:
+        activations = forward(state, images)
+        top = loss_gradient(activations[-1], labels, one)
+        for layer, delta, inputs in backward(state, activations, top):
+            if layer in observer.layers:
+                observer.observe(layer, delta, inputs, batch_size)
+            if layer == min(observer.layers):
+                break
+
+    return step
 
 
 def backward(

@@ -1,13 +1,14 @@
 """What training carries from epoch to epoch, and as what it is stored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from raybs.config.keys import Epoch
 from raybs.config.trial import TrainConfig
 from raybs.store.tensors import Tensors
 
@@ -20,13 +21,17 @@ class State:
     """R replicas after `epoch` epochs.
 
     `moments` are the optimizer's running averages by torch's names, each with one
-    tensor per weight, then one per bias, in their shapes; empty for plain SGD. Training
-    changes the tensors in place.
+    tensor per weight, then one per bias, in their shapes; empty for plain SGD. Weights
+    are parameters of two or more dimensions, biases all others; `buffers` is what else
+    a module carries along. `names` are a module's own of them all. Training changes the
+    tensors in place.
     """
 
     weights: list[Tensor]
     biases: list[Tensor]
     moments: dict[str, list[Tensor]]
+    buffers: list[Tensor] = field(default_factory=list)
+    names: "Names | None" = None
     epoch: int = 0
     step: int = 0
     samples_seen: int = 0
@@ -35,6 +40,14 @@ class State:
     def num_replicas(self) -> int:
         """R."""
         return len(self.weights[0])
+
+
+class Names(NamedTuple):
+    """A module's own names of the tensors of its State."""
+
+    weights: tuple[str, ...]
+    biases: tuple[str, ...]
+    buffers: tuple[str, ...]
 
 
 def generator(seed: int, stream: int, number: int = 0) -> np.random.Generator:
@@ -57,12 +70,43 @@ delta is the gradient of every sample's own loss by the layer's output, so that
 delta.mT @ inputs over the samples of one step is the gradient of their summed loss.
 """
 
+
+class Observer(Protocol):
+    """Sees the gradients of steps by the weights of some layers."""
+
+    layers: tuple[int, ...]
+
+    def observe(
+        self, layer: int, delta: Tensor, inputs: Tensor, batch_size: int
+    ) -> None:
+        """See what the gradients of R replicas are made of, as `Observe`."""
+        ...
+
+    def observe_gradient(
+        self, layer: int, gradient: Tensor, num_samples: int, step: int
+    ) -> None:
+        """See the gradient of the summed loss of one step, in its weight's shape.
+
+        Of one replica; `step` counts the steps of one call.
+        """
+        ...
+
+
+Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Takes images (samples, features) and labels (samples,), the same for all R replicas;
+gives the sum of their losses in nats, and how many are right, each (R,)."""
+
 Step = Callable[[Tensor, Tensor, Sequence[float], int], None]
 """Changes the tensors of a state by ceil(samples / batch_size) steps.
 
 It takes images (R, samples, features), labels (R, samples), R learning rates and the
 batch size; of samples at most what `samples_per_call` says.
 """
+
+
+Steps = Callable[[Tensor, Epoch, Sequence[float], int], None]
+"""Trains one epoch: takes the samples in their order, (R, samples), what the epoch
+does, R learning rates and the number of the epoch."""
 
 
 def select(state: State, replicas: Sequence[int]) -> State:
@@ -73,6 +117,7 @@ def select(state: State, replicas: Sequence[int]) -> State:
         weights=[tensor[picked] for tensor in state.weights],
         biases=[tensor[picked] for tensor in state.biases],
         moments={name: [t[picked] for t in ts] for name, ts in state.moments.items()},
+        buffers=[tensor[picked] for tensor in state.buffers],
     )
 
 
@@ -84,35 +129,71 @@ def to_tensors(
     state: State, replica: int, training_seconds: float = 0.0
 ) -> tuple[Tensors, dict[str, Any]]:
     """Return one replica of `state` as named arrays, and its counters."""
-    groups = {"weights": state.weights, "biases": state.biases, **state.moments}
     tensors = {
-        f"{name}.{index}": np.ascontiguousarray(tensor[replica].cpu().numpy())
-        for name, group in groups.items()
-        for index, tensor in enumerate(group)
+        name: tensor[replica].contiguous().cpu().numpy()
+        for name, tensor in _named(state).items()
     }
     counters = {name: getattr(state, name) for name in COUNTERS}
     return tensors, counters | {"training_seconds": training_seconds}
 
 
+def _named(state: State) -> dict[str, Tensor]:
+    """Return all tensors by the names under which they are stored.
+
+    Those of the MLP are numbered, those of a module have its own names.
+    """
+    groups = {"weights": state.weights, "biases": state.biases, **state.moments}
+    if state.names is None:
+        return {
+            f"{name}.{index}": tensor
+            for name, group in groups.items()
+            for index, tensor in enumerate(group)
+        }
+    names = state.names
+    parameters = (*names.weights, *names.biases)
+    of_groups = {"weights": names.weights, "biases": names.biases}
+    of_groups |= {
+        moment: tuple(f"{moment}.{name}" for name in parameters)
+        for moment in state.moments
+    }
+    of_groups["buffers"], groups["buffers"] = names.buffers, state.buffers
+    return {
+        name: tensor
+        for group, tensors in groups.items()
+        for name, tensor in zip(of_groups[group], tensors, strict=True)
+    }
+
+
 def from_tensors(
-    configs: Sequence[TrainConfig],
+    template: State,
     stored: Sequence[tuple[Tensors, Mapping[str, Any]]],
     device: str,
 ) -> State:
-    """Stack what `to_tensors` gave into a state of one replica per config."""
+    """Stack what `to_tensors` gave into a state of one replica for each.
 
-    def group(name: str, num: int) -> list[torch.Tensor]:
+    `template` is a state of such replicas, of which only the names count.
+
+    Raises:
+        ValueError: They are tensors of another network.
+    """
+    by_place = {id(tensor): name for name, tensor in _named(template).items()}
+
+    def read(tensors: Sequence[Tensor]) -> list[Tensor]:
+        names = [by_place[id(tensor)] for tensor in tensors]
         return [
-            torch.from_numpy(np.stack([t[f"{name}.{i}"] for t, _ in stored])).to(device)
-            for i in range(num)
+            torch.from_numpy(np.stack([t[name] for t, _ in stored])).to(device)
+            for name in names
         ]
 
-    num_layers = len(configs[0].hidden) + 1
-    moments = moment_names(configs[0])
     metadata = stored[0][1]
-    return State(
-        weights=group("weights", num_layers),
-        biases=group("biases", num_layers),
-        moments={name: group(name, 2 * num_layers) for name in moments},
-        **{name: metadata[name] for name in COUNTERS},
-    )
+    try:
+        return replace(
+            template,
+            weights=read(template.weights),
+            biases=read(template.biases),
+            moments={name: read(ts) for name, ts in template.moments.items()},
+            buffers=read(template.buffers),
+            **{name: metadata[name] for name in COUNTERS},
+        )
+    except KeyError as error:
+        raise ValueError(f"the stored state lacks {error}") from None

@@ -10,6 +10,7 @@ from raybs.config.gradient_sweep import Cell, Pair
 from raybs.datasets.dataset import DatasetInfo
 from raybs.plan.cost import Speed, draw_seconds, gradient_bytes
 from raybs.store.draws import stored_pairs
+from raybs.store.networks import Network
 from raybs.store.schemas import CHUNK_BYTES, DRAW_BYTES
 from raybs.store.store import Store
 
@@ -62,11 +63,15 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A cell, the draws asked for, and the dataset that they sample."""
+    """A cell, the draws asked for, the dataset that they sample, and the network.
+
+    Of the built-in MLP its config says it all.
+    """
 
     cell: Cell
     pairs: Sequence[Pair]
     info: DatasetInfo
+    network: Network | None = None
 
 
 def merge(wanted: Iterable[Wanted]) -> list[Wanted]:
@@ -94,7 +99,9 @@ def make_chunks(
     gradients are not kept are missing, too.
     """
     missing = _missing(merge(wanted), store, keep=keep)
-    costs = [draw_seconds(item.cell, item.info, speed) for item, _ in missing]
+    costs = [
+        draw_seconds(item.cell, item.info, speed, item.network) for item, _ in missing
+    ]
     total = sum(c * len(pairs) for c, (_, pairs) in zip(costs, missing, strict=True))
     seconds = min(CHUNK_SECONDS, total / MIN_CHUNKS)
     chunks: list[Chunk] = []
@@ -103,7 +110,7 @@ def make_chunks(
         num = draws_per_chunk or max(at_once, 1)
         size = DRAW_BYTES
         if keep:
-            gradient = gradient_bytes(item.cell, item.info)
+            gradient = gradient_bytes(item.cell, item.info, item.network)
             size += gradient
             num = min(num, max(KEPT_BYTES // gradient, 1))
         for first in range(0, len(pairs), num):

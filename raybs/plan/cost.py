@@ -17,6 +17,7 @@ from raybs.config.trial import TrainConfig
 from raybs.config.validation import to_line
 from raybs.datasets.dataset import DatasetInfo
 from raybs.plan.processor import has_bfloat16
+from raybs.store.networks import Network
 
 REFERENCE = 784 * 1024 + 1024 * 1024 + 1024 * 10
 """Weights of the article's network, whose speed is measured; others are scaled."""
@@ -102,10 +103,18 @@ def speed_from_json(value: Mapping[str, Any]) -> Speed:
 
 
 def epoch_seconds(
-    config: TrainConfig, epoch: Epoch, info: DatasetInfo, speed: Speed
+    config: TrainConfig,
+    epoch: Epoch,
+    info: DatasetInfo,
+    speed: Speed,
+    network: Network | None = None,
 ) -> float:
-    """Estimate the seconds of one epoch of training."""
+    """Estimate the seconds of one epoch of training; of the MLP without a `network`."""
     plain = is_plain(config)
+    if network:
+        step = _interpolate(epoch.batch_size, network.step_seconds)
+        step += 0 if plain else speed.optimizer_seconds * _scale_of(network)
+        return num_steps(epoch, info.num_samples) * step
     step = _step_seconds(config.hidden, plain, info, epoch.batch_size, speed)
     if is_half(config, epoch.batch_size):
         step *= speed.bfloat16 or 1.0
@@ -125,8 +134,13 @@ def guessed(speed: Speed) -> Speed:
     return replace(speed, bfloat16=guess)
 
 
-def draw_seconds(cell: Cell, info: DatasetInfo, speed: Speed) -> float:
+def draw_seconds(
+    cell: Cell, info: DatasetInfo, speed: Speed, network: Network | None = None
+) -> float:
     """Estimate the seconds of one draw of `cell`."""
+    if network:
+        step = _interpolate(cell.batch_size, network.step_seconds)
+        return cell.num_steps * step + RESET_SECONDS * _scale_of(network)
     if cell.frozen:
         return measuring_seconds(cell.config, info, speed, cell.num_samples)
     hidden = cell.config.hidden
@@ -150,23 +164,44 @@ def _step_seconds(
 
 
 def measuring_seconds(
-    config: TrainConfig, info: DatasetInfo, speed: Speed, samples: float | None = None
+    config: TrainConfig,
+    info: DatasetInfo,
+    speed: Speed,
+    samples: float | None = None,
+    *,
+    network: Network | None = None,
 ) -> float:
     """Estimate the seconds of measuring `samples`, or training and test set."""
     samples = samples or info.num_samples * 7 / 6  # as many test samples as MNIST has
+    if network:
+        return samples * network.sample_seconds
     return samples * speed.sample_seconds * _scale(config.hidden, info)
 
 
-def state_bytes(config: TrainConfig, info: DatasetInfo) -> int:
-    """Return the bytes of one stored state: float32 weights, biases and moments."""
+def state_bytes(
+    config: TrainConfig, info: DatasetInfo, network: Network | None = None
+) -> int:
+    """Return the bytes of one stored state: float32 parameters, moments, buffers."""
     moments = {"sgd": 1 if config.momentum else 0, "adam": 2, "adamw": 2}
-    return 4 * _num_parameters(config.hidden, info) * (1 + moments[config.optimizer])
+    times = 1 + moments[config.optimizer]
+    if network:
+        return 4 * (network.num_parameters * times + network.num_buffers)
+    return 4 * _num_parameters(config.hidden, info) * times
 
 
-def gradient_bytes(cell: Cell, info: DatasetInfo) -> int:
+def gradient_bytes(
+    cell: Cell, info: DatasetInfo, network: Network | None = None
+) -> int:
     """Return the bytes of what one draw adds up to, where it is kept: float32."""
+    if network:
+        shapes = [shape for _, shape in network.weights]
+        return 4 * sum(math.prod(shapes[layer]) for layer in cell.layers)
     sizes = (info.num_features, *cell.config.hidden, info.num_classes)
     return 4 * sum(sizes[layer] * sizes[layer + 1] for layer in cell.layers)
+
+
+def _scale_of(network: Network) -> float:
+    return network.num_parameters / REFERENCE
 
 
 def _scale(hidden: tuple[int, ...], info: DatasetInfo) -> float:

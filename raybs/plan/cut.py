@@ -47,7 +47,7 @@ def cut(tree: Branches, speed: Speed) -> list[Stretch]:
     return [
         Stretch(
             config=request.config,
-            fingerprint=request.info.fingerprint,
+            fingerprint=request.fingerprint,
             start=start,
             stop=stop,
             measure=measures[index],
@@ -113,10 +113,11 @@ def _remaining(pieces: Sequence[_Piece], seconds: Sequence[float]) -> list[float
 def _breaks(branch: Branch, longest: float, speed: Speed) -> list[int]:
     """Return the epochs after which another worker may go on."""
     config, info = branch.request.config, branch.request.info
+    network = branch.request.network
     epochs = path(config)[: branch.stop]
     cost = {
-        epoch: epoch_seconds(config, epoch, info, speed)
-        + measuring_seconds(config, info, speed)
+        epoch: epoch_seconds(config, epoch, info, speed, network)
+        + measuring_seconds(config, info, speed, network=network)
         for epoch in set(epochs)
     }
     left = sum(cost[epoch] for epoch in epochs[branch.start :])
@@ -138,17 +139,17 @@ def _seconds(
     request: Request, start: int, stop: int, num_measured: int, speed: Speed
 ) -> float:
     """Estimate what epochs start + 1 to stop cost, of which some are measured."""
-    config, info = request.config, request.info
+    config, info, network = request.config, request.info, request.network
 
     def training(start: int, stop: int) -> float:
         epochs = Counter(path(config)[start:stop])
         return sum(
-            num * epoch_seconds(config, epoch, info, speed)
+            num * epoch_seconds(config, epoch, info, speed, network)
             for epoch, num in epochs.items()
         )
 
     seconds = training(start, stop)
-    measuring = num_measured * measuring_seconds(config, info, speed)
+    measuring = num_measured * measuring_seconds(config, info, speed, network=network)
     if seconds and (most := request.until.get("seconds")):
         left = max(most - training(0, start), 0.0)
         part = min(left / seconds, 1.0)

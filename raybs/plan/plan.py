@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from raybs.config.sweep import GOAL_COLUMNS
+from raybs.config.trial import TrainConfig, own_code
 from raybs.plan.branches import find_branches
 from raybs.plan.chunks import Chunk, make_chunks, merge
 from raybs.plan.cost import USUAL, Speed, state_bytes
@@ -57,6 +58,13 @@ class Plan:
         return (*self.stretches, *self.chunks)
 
     @property
+    def own_code(self) -> set[str]:
+        """Names of the user's code that workers need."""
+        configs: set[TrainConfig] = {stretch.config for stretch in self.stretches}
+        configs |= {chunk.cell.config for chunk in self.chunks}
+        return {name for config in configs for name in own_code(config)}
+
+    @property
     def seconds(self) -> float:
         """Estimated seconds of one worker."""
         return sum(piece.seconds for piece in self.pieces)
@@ -94,8 +102,9 @@ def make_plan(
     num_asked = sum(map(len, paths))
     num_distinct = len({key for keys in paths for key in keys})
     to_train = sum(stretch.length for stretch in stretches)
-    infos = {request.info.fingerprint: request.info for request in asked}
-    sizes = [state_bytes(s.config, infos[s.fingerprint]) for s in stretches]
+    by_end = {request.keys[-1]: request for request in asked}
+    of_stretches = [by_end[stretch.keys[-1]] for stretch in stretches]
+    sizes = [state_bytes(r.config, r.info, r.network) for r in of_stretches]
     num_kept = [len(stretch.keep - {stretch.start}) for stretch in stretches]
     return Plan(
         speed=speed,

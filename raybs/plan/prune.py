@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from raybs.config.catalog import find_sweep, sweep_names
-from raybs.config.keys import resolved, state_keys
+from raybs.config.keys import fingerprint_of, resolved, state_keys
 from raybs.config.status import Status
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep, first_met, with_seeds
 from raybs.config.trial import ResolvedConfig
@@ -136,7 +136,7 @@ def _paths(store: Store) -> Iterator[_Path]:
     for name, (sweep, entries) in records.items():
         for config in sweep.configs:
             # As recorded: the file of the dataset may be gone, or be another one now.
-            fingerprint = entries["fingerprints"][config.dataset]
+            fingerprint = fingerprint_of(config, entries["fingerprints"])
             whole = as_resolved(config, entries)
             keys = state_keys(whole, fingerprint, entries["trainer_version"])
             yield _path(name, keys, whole, sweep.training)

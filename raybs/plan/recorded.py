@@ -6,7 +6,7 @@ from typing import Any
 
 from raybs.config.catalog import sweep_names
 from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.config.keys import TRAINER_VERSION, state_keys
+from raybs.config.keys import TRAINER_VERSION, fingerprint_of, state_keys
 from raybs.config.trial import label
 from raybs.config.validation import count
 from raybs.plan.resolve import Asked
@@ -53,7 +53,9 @@ def _lost(recorded: Sweep, entries: Entries, item: Asked) -> str:
     missing = [
         config
         for config in recorded.configs
-        if state_keys(as_resolved(config, entries), prints[config.dataset], version)[-1]
+        if state_keys(
+            as_resolved(config, entries), fingerprint_of(config, prints), version
+        )[-1]
         not in known
     ]
     if missing:
@@ -88,7 +90,11 @@ def write_sweeps(
         value: dict[str, Any] = {
             "title": item.title,
             "trainer_version": TRAINER_VERSION,
-            "fingerprints": {name: info.fingerprint for name, info in infos.items()},
+            "fingerprints": {
+                name: fingerprint
+                for request in item.requests
+                for name, fingerprint in request.fingerprints.items()
+            },
             "training_samples": {n: info.num_samples for n, info in infos.items()},
             "failed": {key: why for key, why in failed.items() if key in keys},
             **asdict(item.sweep),

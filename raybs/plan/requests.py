@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from raybs.config.keys import resolved, state_keys
+from raybs.code.source import read_source
+from raybs.config.keys import fingerprint_of, resolved, state_keys
 from raybs.config.sweep import TrainSweep, first_met
-from raybs.config.trial import ResolvedConfig, label
+from raybs.config.trial import ResolvedConfig, label, own_code
 from raybs.datasets.dataset import DatasetInfo
+from raybs.store.networks import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,9 @@ class Request:
     """One trial as asked for: its config, its keys, and the rows wanted.
 
     It may end before its last epoch, at the first row that meets `until`; `stop` is the
-    epoch of that row, where it is stored.
+    epoch of that row, where it is stored. `fingerprints` are those of the dataset and
+    of a user's code, by name. Of a network that is not the built-in MLP planning needs
+    to know what it is like (`raybs.models.inspection`).
     """
 
     config: ResolvedConfig
@@ -25,6 +29,13 @@ class Request:
     measured: list[int]
     until: Mapping[str, float] = field(default_factory=dict)
     stop: int | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    network: Network | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the content of its dataset and of its code."""
+        return fingerprint_of(self.config, self.fingerprints)
 
 
 def requests(
@@ -33,8 +44,11 @@ def requests(
     """Resolve the configs of `sweep` against their datasets.
 
     Raises:
-        ValueError: A dataset is unknown, or a batch size exceeds its training samples.
+        ValueError: A dataset is unknown, or a user's code, or a batch size exceeds the
+            training samples.
     """
+    code = {name for config in sweep.configs for name in own_code(config)}
+    code_fingerprints = {name: read_source(name).fingerprint for name in code}
     resolved_requests = []
     for given in sweep.configs:
         info = describe(given.dataset)
@@ -46,7 +60,10 @@ def requests(
                     f"exceeds the {info.num_samples} training samples; use 1 to "
                     f"{info.num_samples}."
                 )
-        keys = state_keys(config, info.fingerprint)
+        names = own_code(config)
+        fingerprints = {name: code_fingerprints[name] for name in names}
+        fingerprints[config.dataset] = info.fingerprint
+        keys = state_keys(config, fingerprint_of(config, fingerprints))
         resolved_requests.append(
             Request(
                 config=config,
@@ -54,6 +71,7 @@ def requests(
                 keys=keys,
                 measured=sweep.measured(config),
                 until=sweep.until,
+                fingerprints=fingerprints,
             )
         )
     return resolved_requests

@@ -69,12 +69,13 @@ def ask(name: str, title: str, sweep: Sweep, changes: Changes) -> Asked:
         sweep = change_training(sweep, changes)
         if changes.seeds:
             sweep = with_seeds(sweep, changes.seeds)
+    asked = requests(sweep.training, describe)
     return Asked(
         name=name,
         title=title,
         sweep=sweep,
-        requests=requests(sweep.training, describe),
-        wanted=_wanted(sweep),
+        requests=asked,
+        wanted=_wanted(sweep, asked),
         keep_gradients=changes.keep_gradients,
     )
 
@@ -94,12 +95,12 @@ def check_options(asked: Sequence[Asked], changes: Changes) -> None:
         )
 
 
-def _wanted(sweep: Sweep) -> list[Wanted]:
+def _wanted(sweep: Sweep, asked: Sequence[Request]) -> list[Wanted]:
     if not isinstance(sweep, GradientSweep):
         return []
-    infos = {config.dataset: describe(config.dataset) for config in sweep.configs}
+    infos = {request.config.dataset: request.info for request in asked}
     check_samples(sweep, {name: info.num_samples for name, info in infos.items()})
-    prints = {name: info.fingerprint for name, info in infos.items()}
+    prints = {n: f for request in asked for n, f in request.fingerprints.items()}
     pairs = sweep.pairs
     return [
         Wanted(cell=cell, pairs=pairs, info=infos[cell.config.dataset])

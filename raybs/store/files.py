@@ -22,6 +22,7 @@ log = logging.getLogger("raybs")
 
 ENDINGS = {
     "sweeps": ".json",
+    "networks": ".json",
     "speeds": ".json",
     "probes": ".json",
     "rows": ".parquet",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.config.keys import resolved
+from raybs.config.keys import fingerprint_of, resolved
 from raybs.config.sweep import TrainSweep
 from raybs.config.trial import Phase, ResolvedConfig, TrainConfig
 from raybs.config.validation import is_integer, to_line
@@ -93,7 +93,7 @@ class Entries(TypedDict):
     """What a results folder records of a sweep besides the sweep itself.
 
     `failed` holds messages by the key of the state, or of the cell, that was not
-    reached; the others are by dataset.
+    reached; the others are by dataset, fingerprints also by the name of a user's code.
     """
 
     title: str
@@ -124,7 +124,7 @@ def record_from_json(value: Mapping[str, Any]) -> tuple[Sweep, Entries]:
     sweep = sweep_from_json(value)
     entries = _entries_from_json(value)
     for config in sweep.configs:
-        entries["fingerprints"][config.dataset]
+        fingerprint_of(config, entries["fingerprints"])
     _check_length(sweep, entries)
     if isinstance(sweep, GradientSweep):
         regimes = {n: as_resolved(c, entries) for n, c in sweep.regimes.items()}

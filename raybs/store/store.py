@@ -2,6 +2,7 @@
 
     format.json      the layout's version
     sweeps/          NAME.json: what each sweep was last asked for
+    networks/        KEY.json: what a network is like that is not the built-in MLP
     speeds/          NAME.json: how fast workers of a kind were measured to be
     rows/            KEY-DIGEST.parquet: measured rows
     draws/           KEY-DIGEST.parquet: draws of gradient sweeps, in chunks
@@ -55,7 +56,7 @@ class Store:
         return self.files.uri
 
     def write_record(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
-        """Replace what `<folder>/<name>.json` says; in sweeps, speeds or probes."""
+        """Replace what `<folder>/<name>.json` says; in any folder of such."""
         text = json.dumps(sealed(name, value), indent=1).encode()
         self.files.write(f"{folder}/{name}.json", text)
 

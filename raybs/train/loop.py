@@ -11,9 +11,8 @@ from raybs.config.keys import Epoch, num_steps, path
 from raybs.config.status import Status
 from raybs.config.trial import ResolvedConfig
 from raybs.datasets.tensors import Dataset
-from raybs.models.base import make_step, samples_per_call, take_steps
-from raybs.models.mlp import init_state
-from raybs.models.state import ORDER_STREAM, State, Step, generator, select
+from raybs.models.base import Model, make_model
+from raybs.models.state import ORDER_STREAM, State, Steps, generator, select
 from raybs.store.rows import Measurement
 from raybs.train.measure import measure
 
@@ -39,6 +38,7 @@ def train(
     configs: Sequence[ResolvedConfig],
     data: Dataset,
     *,
+    model: Model | None = None,
     state: State | None = None,
     stop: int,
     measured: AbstractSet[int],
@@ -47,10 +47,11 @@ def train(
     """Carry `state` along the paths of `configs` to epoch `stop`.
 
     Trains R replicas on the device of `data`, one per config: equal but for seed and
-    learning rates. `state` (None: init) holds R replicas after some epoch; it is
-    changed in place; all configs are resolved. Yields after every epoch, and once
-    before the first if the start is in `measured`. `ends` tells, after an epoch was
-    yielded, whether the trial of a config goes no further.
+    learning rates. `model` is theirs, if it is made already. `state` (None: init) holds
+    R replicas after some epoch; it is changed in place; all configs are resolved.
+    Yields after every epoch, and once before the first if the start is in `measured`.
+    `ends` tells, after an epoch was yielded, whether the trial of a config goes no
+    further.
 
     Raises:
         ValueError: A batch size exceeds the number of training samples.
@@ -62,28 +63,29 @@ def train(
     """
     configs = tuple(configs)
     paths = {config: path(config) for config in configs}
-    num_features, device = data.train_images.shape[1], data.train_images.device.type
-    init = init_state(configs, num_features, data.num_classes, device)
+    model = model or make_model(configs[0], data)
+    init = model.init(configs)
     # Training changes its tensors in place; the init stays for the distances.
     state = state or select(init, range(len(configs)))
-    step = make_step(configs, state)
+    steps = model.steps(configs, state)
     alive = list(range(len(configs)))
     since = time.perf_counter()
     if state.epoch in measured:
-        rows: Sequence[Measurement | None] = measure(state, init, data)
+        rows: Sequence[Measurement | None] = measure(state, init, data, model.scorer)
         yield _progress(configs, state, rows, since, training_seconds=0.0)
         alive = _alive(configs, rows, ends)
     while alive and state.epoch < stop:
         if len(alive) < len(configs):
             configs = tuple(configs[replica] for replica in alive)
             state, init = select(state, alive), select(init, alive)
-            step = make_step(configs, state)
+            steps = model.steps(configs, state)
         since = time.perf_counter()
         epochs = [paths[config][state.epoch] for config in configs]
-        state = train_epoch(state, data, step, configs, epochs)
+        state = train_epoch(state, data, steps, configs, epochs)
         finite = _finite(state)
         training_seconds = time.perf_counter() - since
-        rows = _rows(state, init, data, finite, is_measured=state.epoch in measured)
+        is_measured = state.epoch in measured
+        rows = _rows(model, state, init, data, finite, is_measured=is_measured)
         yield _progress(configs, state, rows, since, training_seconds)
         alive = _alive(configs, rows, ends)
 
@@ -91,7 +93,7 @@ def train(
 def train_epoch(
     state: State,
     data: Dataset,
-    step: Step,
+    steps: Steps,
     configs: Sequence[ResolvedConfig],
     epochs: Sequence[Epoch],
 ) -> State:
@@ -118,8 +120,7 @@ def train_epoch(
     ]
     order = torch.stack(orders)[:, :num_samples].to(data.train_images.device)
     rates = [epoch.learning_rate for epoch in epochs]
-    at_once = samples_per_call(configs[0], epoch.batch_size)
-    take_steps(data, order, step, epoch.batch_size, rates, at_once)
+    steps(order, epoch, rates, number)
     return replace(
         state,
         epoch=number,
@@ -130,11 +131,12 @@ def train_epoch(
 
 def _finite(state: State) -> list[bool]:
     """Tell of each replica whether all weights are finite: one look per epoch."""
-    sums = torch.stack([weight.sum((1, 2)) for weight in state.weights])
+    sums = torch.stack([weight.flatten(1).sum(1) for weight in state.weights])
     return torch.isfinite(sums).all(0).tolist()
 
 
 def _rows(
+    model: Model,
     state: State,
     init: State,
     data: Dataset,
@@ -146,7 +148,8 @@ def _rows(
     if all(finite) and not is_measured:
         return [None] * len(finite)
     rows: list[Measurement | None] = []
-    for row, is_finite in zip(measure(state, init, data), finite, strict=True):
+    measured = measure(state, init, data, model.scorer)
+    for row, is_finite in zip(measured, finite, strict=True):
         if not is_finite:
             row["status"] = Status.DIVERGED
         rows.append(row if is_measured or not is_finite else None)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from raybs.models.state import State, from_tensors, to_tensors
+from raybs.models.base import Model
+from raybs.models.state import State, to_tensors
 from raybs.plan.stretches import Stretch
 from raybs.store.store import Store
 
@@ -38,7 +39,7 @@ def missing_epochs(
 def deepest_state(
     stretches: Sequence[Stretch],
     store: Store,
-    device: str,
+    model: Model,
     files: Mapping[str, list[str]],
     missing: frozenset[int],
 ) -> tuple[State | None, list[float]]:
@@ -54,7 +55,7 @@ def deepest_state(
         stored = [store.read_state(stretch.keys[epoch]) for stretch in stretches]
         sound = [state for state in stored if state is not None]
         if len(sound) == len(stretches):
-            state = from_tensors([s.config for s in stretches], sound, device)
+            state = model.load([s.config for s in stretches], sound)
             heads = [head for _, head in sound]
             if all("training_seconds" in head for head in heads):
                 return state, [head["training_seconds"] for head in heads]

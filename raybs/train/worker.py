@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from raybs.code.loading import check_code
 from raybs.config.sweep import is_met
 from raybs.config.trial import ResolvedConfig
 from raybs.datasets.tensors import Dataset
+from raybs.models.base import make_model
 from raybs.models.device import device_name
 from raybs.models.state import to_tensors
 from raybs.plan.stretches import Report, Stretch
@@ -36,9 +38,11 @@ def carry(
     them. Closed half-way, it saves the last epoch that was reported.
     """
     device = data.train_images.device.type
+    check_code(stretches[0].config, stretches[0].fingerprint)
+    model = make_model(stretches[0].config, data)
     files = store.state_files()
     missing = missing_epochs(stretches, store, files)
-    state, trained = deepest_state(stretches, store, device, files, missing)
+    state, trained = deepest_state(stretches, store, model, files, missing)
     if state and state.epoch == stretches[0].start:
         keep_start(stretches, store, state, trained, files)
     pack = [
@@ -51,6 +55,7 @@ def carry(
     for progress in train(
         [stretch.config for stretch in stretches],
         data,
+        model=model,
         state=state,
         stop=stretches[0].stop,
         measured=missing,

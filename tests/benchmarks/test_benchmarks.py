@@ -11,6 +11,7 @@ from benchmarks.schedule import GPU, TRAINING_SWEEPS, makespan
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import cells
 from raybs.gradients.references import References
+from raybs.models.base import make_model
 from raybs.models.mlp import init_state
 from raybs.plan.cost import USUAL
 from raybs.plan.plan import make_plan
@@ -91,7 +92,8 @@ def test_both_loops_take_the_same_draw(mnist):
     article = cells(find_sweep("gradient_competition")[2], {"mnist": "f"})
     cell = next(cell for cell in article if cell.batch_size == 256)
     start = init_state([cell.config], 784, 10, "cpu")
-    references = References(start=start, data=mnist.data, cell=cell)
+    model = make_model(cell.config, mnist.data)
+    references = References(start=start, data=mnist.data, cell=cell, model=model)
     loops = (contenders.raybs_draws, contenders.autograd_draws)
     ours, theirs = (loop(references, cell, 2)() for loop in loops)
     assert np.array(ours) == pytest.approx(np.array(theirs), rel=1e-4)

@@ -13,7 +13,7 @@ from raybs.config.gradient_sweep import Cell, GradientSweep, cells
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References, sample_order, sample_set
 from raybs.gradients.sums import Sums
-from raybs.models.base import make_step, samples_per_call, take_steps
+from raybs.models.base import make_model, make_step, samples_per_call, take_steps
 from raybs.models.mlp import init_state
 from raybs.models.state import select
 
@@ -30,7 +30,8 @@ def cells_of(subset, **fields) -> list[Cell]:
 
 def references_of(subset, cell) -> References:
     start = init_state([cell.config], 784, 10, "cpu")
-    return References(start=start, data=subset.data, cell=cell)
+    model = make_model(cell.config, subset.data)
+    return References(start=start, data=subset.data, cell=cell, model=model)
 
 
 def rows_of(subset, cell, pairs, **options):
@@ -131,17 +132,17 @@ def exact_sums(sums, batch_size):
     Returns them, and by layer the sum over all samples of delta.mT @ inputs / n_k and
     that of magnitudes, |delta|.mT @ |inputs| / n_k.
     """
-    signed, magnitudes = ({x: 0.0 for x in sums.observers} for _ in range(2))
+    signed, magnitudes = ({x: 0.0 for x in sums.layers} for _ in range(2))
 
     def observe(layer, delta, inputs, size):
-        sums.observers[layer](delta, inputs, size)
+        sums.observe(layer, delta, inputs, size)
         steps = delta.double().split(batch_size, 1)  # the last may be short
         found = torch.cat([step / step.shape[1] for step in steps], 1)
         inputs = inputs.double()
         signed[layer] += found.mT @ inputs
         magnitudes[layer] += found.abs().mT @ inputs.abs()
 
-    return {x: partial(observe, x) for x in sums.observers}, signed, magnitudes
+    return {x: partial(observe, x) for x in sums.layers}, signed, magnitudes
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 32, 200])
@@ -259,9 +260,8 @@ def test_the_step_is_the_same_step_with_and_without_observers(subset):
         for observed in (False, True):
             state = init_state([config], 784, 10, "cpu")
             sums = Sums(state, cell.layers)
-            step = make_step(
-                [config], state, observers=sums.observers if observed else None
-            )
+            observers = {layer: partial(sums.observe, layer) for layer in sums.layers}
+            step = make_step([config], state, observers=observers if observed else None)
             order = torch.arange(200)[None]
             at_once = samples_per_call(config, batch_size)
             with torch.no_grad():

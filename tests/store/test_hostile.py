@@ -38,6 +38,7 @@ from raybs.datasets.dataset import describe, load_arrays
 from raybs.plan.prune import find_prunable
 from raybs.store.draws import PER_DRAW
 from raybs.store.files import ENDINGS, _digest
+from raybs.store.networks import network_from_json
 from raybs.store.opening import open_store
 from raybs.store.schemas import CHUNK_SCHEMA, ROW_SCHEMA
 from raybs.sweep import main as sweep_command
@@ -132,6 +133,7 @@ def read_all(store):
     draws = analysis.load_draws(store.uri)
     assert draws.cells["stored"].tolist() == [2, 0]
     store.kept_pairs()
+    store.read_records("networks", network_from_json)
     for key in store.state_files():
         store.read_state(key)
     find_prunable(store)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import ray
 
+from raybs.code.loading import carry_along
+from raybs.code.source import Source
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.launch.events import Event, EventKind, OnEvent
@@ -47,7 +49,13 @@ _kept: dict[tuple[str, str], Kept] = {}
 """Of this process: for the last results folder and dataset that it had."""
 
 
-def take_chunk(chunk: Chunk, arrays: Arrays, uri: str, resources: Resources) -> Taken:
+def take_chunk(
+    chunk: Chunk,
+    arrays: Arrays,
+    uri: str,
+    resources: Resources,
+    sources: Mapping[str, Source],
+) -> Taken:
     """Take the draws of one chunk in a worker; return what its store had to tell.
 
     An error of the store is returned: Ray would try again what is raised.
@@ -55,6 +63,7 @@ def take_chunk(chunk: Chunk, arrays: Arrays, uri: str, resources: Resources) -> 
     from raybs.models.device import prepare
 
     prepare(resources.num_threads)
+    carry_along(sources)
     watch(resources.trial_timeout)
     try:
         return _take(chunk, arrays, uri, resources)
@@ -103,13 +112,18 @@ class DrawTasks:
         plan: Plan,
         store: Store,
         arrays: Mapping[str, "ray.ObjectRef[Arrays]"],
+        sources: Mapping[str, Source],
         workers: Workers,
         *,
         on_event: OnEvent,
         stop: threading.Event,
     ) -> None:
-        """Hold what every task needs; `arrays` are references by dataset."""
+        """Hold what every task needs; `arrays` are references by dataset.
+
+        `sources` are the files of a user's code, by its name.
+        """
         self.store = store
+        self.sources = sources
         self.arrays = arrays
         self.resources = workers.resources
         self.on_event = on_event
@@ -139,7 +153,8 @@ class DrawTasks:
             index, chunk = self.ready.popleft()
             self.on_event(Event(kind=EventKind.STARTED, index=index))
             arrays = self.arrays[chunk.cell.config.dataset]
-            task = self.task.remote(chunk, arrays, self.store.uri, self.resources)
+            options = (self.store.uri, self.resources, self.sources)
+            task = self.task.remote(chunk, arrays, *options)
             self.flying[task] = index
         if not self.flying:
             return

@@ -2,13 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import ray
 from ray import tune
 
+from raybs.code.loading import carry_along
+from raybs.code.source import Source
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.launch.resources import Resources
@@ -28,12 +30,14 @@ class StretchTrainable(tune.Trainable):
         datasets: dict[str, Any],
         uri: str,
         resources: Resources,
+        sources: Mapping[str, Source],
     ) -> None:
         """Start with the first pack; the other arguments hold for all of them."""
         # Here, not above: the driver does without torch, whose import takes 2 seconds.
         from raybs.models.device import prepare
 
         prepare(resources.num_threads)
+        carry_along(sources)
         self.timeout = resources.trial_timeout
         self.references = datasets
         # What a worker logs is not seen: what the store has to tell goes along.

@@ -14,6 +14,7 @@ from functools import partial
 import ray
 from ray import tune
 
+from raybs.code.source import Source, read_source
 from raybs.datasets.dataset import Arrays
 from raybs.launch.events import Calibrate, OnEvent
 from raybs.launch.frontier import Frontier
@@ -81,7 +82,10 @@ def run_ray(
             count = workers.count()
             plan = calibrate(workers.device, measure, count, at_end=False)
         arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
-        tasks = DrawTasks(plan, store, arrays, workers, on_event=on_event, stop=stop)
+        sources = {name: read_source(name) for name in plan.own_code}
+        tasks = DrawTasks(
+            plan, store, arrays, sources, workers, on_event=on_event, stop=stop
+        )
         if plan.stretches:
             frontier = Frontier(plan, resources.num_replicas, workers.count())
             packs = Packs(frontier, on_event=on_event, stop=stop)
@@ -90,7 +94,7 @@ def run_ray(
                 DrawMeanwhile(packs, tasks, workers.count),
                 SayWaiting(waiting),
             ]
-            _train(packs, workers, store, arrays, callbacks)
+            _train(packs, workers, store, arrays, sources, callbacks)
         tasks.run(workers.count, waiting)
         if calibrate and not stop.is_set():
             calibrate(workers.device, measure, workers.count(), at_end=True)
@@ -101,6 +105,7 @@ def _train(
     workers: Workers,
     store: Store,
     arrays: Mapping[str, "ray.ObjectRef[Arrays]"],
+    sources: Mapping[str, Source],
     callbacks: list[tune.Callback],
 ) -> None:
     """Train all stretches, through Ray Tune.
@@ -112,7 +117,11 @@ def _train(
     least = CLUSTER_PENDING if workers.resources.address else 1
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(workers.count(), least))
     trainable = tune.with_parameters(
-        StretchTrainable, datasets=arrays, uri=store.uri, resources=workers.resources
+        StretchTrainable,
+        datasets=arrays,
+        uri=store.uri,
+        resources=workers.resources,
+        sources=sources,
     )
     trainable = tune.with_resources(trainable, workers.per_trial)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,1 @@
+"""Networks and losses of a user's own: a name becomes files, a hash and a function."""

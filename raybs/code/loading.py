@@ -1,0 +1,140 @@
+"""Imports a user's code: where it lies, or on a worker from the files that came along.
+
+What is imported stays out of the way of everything else: under its own folder first,
+and under its own names only while it is imported or called.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from raybs.code.source import Source, read_source
+from raybs.config.trial import TrainConfig, own_code
+
+_carried: dict[str, Source] = {}
+"""Of this process: what came along with a plan, by name."""
+
+_loaded: dict[str, tuple[str, Callable[..., Any]]] = {}
+"""By name: what identifies it, and what was imported."""
+
+
+def carry_along(sources: Mapping[str, Source]) -> None:
+    """Write the files of `sources` to a folder of this process, to import from there.
+
+    Raises:
+        ValueError: Here they are not what they are where they come from: packages
+            have other versions.
+    """
+    for name, source in sources.items():
+        if name in _carried and _carried[name].fingerprint == source.fingerprint:
+            continue
+        here = source
+        if source.files:
+            root = Path(tempfile.mkdtemp(prefix="raybs_code_"))
+            for path, text in source.files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(text, "utf-8")
+            here = replace(source, root=str(root))
+        _check_versions(source)
+        _carried[name] = here
+
+
+def _check_versions(source: Source) -> None:
+    place = f"{source.name.rpartition(':')[0].split('/')[-1]}"
+    for package, version in source.versions.items():
+        try:
+            there = importlib.metadata.version(package).partition("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            there = "none"
+        if there != version:
+            raise ValueError(
+                f"{place} imports {package}, of which this worker has version {there} "
+                f"and the driver {version}; install the same one on all nodes."
+            )
+
+
+def check_code(config: TrainConfig, fingerprint: str) -> None:
+    """Refuse code that is not what a `fingerprint` of `config` was made of.
+
+    Raises:
+        ValueError: It has changed since.
+    """
+    _, *expected = fingerprint.split(" ")
+    for name, wanted in zip(own_code(config), expected, strict=True):
+        source = _carried.get(name) or read_source(name)
+        if source.fingerprint != wanted:
+            raise ValueError(
+                f"{name} has changed since the plan was made; the same command makes "
+                "another one."
+            )
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Import what `name` stands for.
+
+    Raises:
+        ValueError: It cannot be imported, or nothing of it can be called.
+    """
+    source = _carried.get(name) or read_source(name)
+    fingerprint = source.fingerprint
+    known = _loaded.get(name)
+    if known and known[0] == fingerprint:
+        return known[1]
+    with importing(source):
+        try:
+            found = getattr(importlib.import_module(source.module), source.attribute)
+        except (SystemExit, Exception) as error:
+            raise ValueError(
+                f"{name} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+    if not callable(found):
+        raise ValueError(f"{name} is {type(found).__name__}, nothing to be called.")
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        with importing(source):
+            return found(*arguments, **options)
+
+    call.__wrapped__ = found  # type: ignore[attr-defined]  # inspect.signature sees it
+    _loaded[name] = (fingerprint, call)
+    return call
+
+
+@contextlib.contextmanager
+def importing(source: Source) -> Iterator[None]:
+    """Let `source` import its own files, which no other code sees.
+
+    They are imported anew when they have changed; modules of the same names that were
+    there before come back afterwards.
+    """
+    if not source.files:
+        yield
+        return
+    own = {_module_of(path) for path in source.files}
+    before = {name: sys.modules.pop(name) for name in own if name in sys.modules}
+    kept = _modules.setdefault((source.root, source.fingerprint), {})
+    sys.modules.update(kept)
+    sys.path.insert(0, source.root)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        with contextlib.suppress(ValueError):
+            sys.path.remove(source.root)
+        kept |= {name: sys.modules.pop(name) for name in own if name in sys.modules}
+        sys.modules.update(before)
+
+
+_modules: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def _module_of(path: str) -> str:
+    parts = Path(path).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -1,0 +1,35 @@
+"""Random numbers of a module: a function of (seed, stream, number), and of no past."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from raybs.models.state import generator
+
+MODULE_INIT_STREAM = 4
+
+MODULE_TRAINING_STREAM = 5
+
+MODULE_MEASURING_STREAM = 6
+
+MODULE_DRAWS_STREAM = 7
+
+
+@contextlib.contextmanager
+def seeded(seed: int, stream: int, number: int = 0) -> Iterator[None]:
+    """Seed torch, NumPy and Python; afterwards all go on as if nothing had been."""
+    drawn = int(generator(seed, stream, number).integers(2**63))
+    before = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(drawn)
+        random.seed(drawn)
+        np.random.seed(drawn % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

@@ -1,0 +1,82 @@
+"""What is known of a network that is not the built-in MLP, as results folders keep it.
+
+Its sizes and speed, for plans; and what it gives on a fixed probe batch, by which code
+that has changed, where its files do not show it, is told.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raybs.config.keys import hash_of
+from raybs.config.trial import TrainConfig
+
+TOLERANCE = 1e-3
+"""Relative, of probe values: between kinds of machines they differ by 1e-5 or so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network on a dataset.
+
+    `weights` are the names and shapes of its parameters of two or more dimensions, from
+    input to output; `num_parameters` counts all of them, `num_buffers` what else is
+    stored, in float32 values. `step_seconds` holds (batch_size, seconds) of one step of
+    plain SGD, `sample_seconds` is what measuring one sample takes. `probe` are the loss
+    at init on the probe batch, and the norms of its gradients by the weights.
+    """
+
+    weights: tuple[tuple[str, tuple[int, ...]], ...]
+    num_parameters: int
+    num_buffers: int
+    step_seconds: tuple[tuple[int, float], ...]
+    sample_seconds: float
+    probe: tuple[float, ...]
+
+    def differs(self, other: "Network") -> str:
+        """Say what of `other`, which has the same code, is not as it was; or ""."""
+        if self.weights != other.weights:
+            return "the shapes of its weights"
+        if self.num_parameters != other.num_parameters:
+            return "how many parameters it has"
+        pairs = list(zip(self.probe, other.probe, strict=True))
+        names = ["its loss on a fixed batch", *(name for name, _ in self.weights)]
+        for name, (a, b) in zip(names, pairs, strict=True):
+            largest = max(abs(a), abs(b), 1e-12)
+            if not math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE * largest):
+                what = name if name == names[0] else f"the gradient of {name} there"
+                return f"{what}: {a:.6g}, and {b:.6g} now"
+        return ""
+
+
+def network_key(config: TrainConfig, fingerprint: str) -> str:
+    """Name the network of `config` on the dataset and code of a `fingerprint`."""
+    return hash_of(f"{config.model} {config.loss} {config.hidden} {fingerprint}")
+
+
+def network_from_json(value: Mapping[str, Any]) -> Network:
+    """Read what dataclasses.asdict gave, by way of JSON.
+
+    Raises:
+        ValueError: It is not as it must be.
+    """
+    try:
+        network = Network(
+            weights=tuple((str(n), tuple(map(int, s))) for n, s in value["weights"]),
+            num_parameters=int(value["num_parameters"]),
+            num_buffers=int(value["num_buffers"]),
+            step_seconds=tuple((int(b), float(x)) for b, x in value["step_seconds"]),
+            sample_seconds=float(value["sample_seconds"]),
+            probe=tuple(map(float, value["probe"])),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"not a network: {error}") from None
+    seconds = [x for _, x in network.step_seconds] + [network.sample_seconds]
+    if (
+        not network.step_seconds
+        or not all(0 < x < math.inf for x in seconds)
+        or len(network.probe) != len(network.weights) + 1
+    ):
+        raise ValueError("not a network")
+    return network
