@@ -32,6 +32,9 @@ class TrialRow(TypedDict):
     momentum: float
     nesterov: bool
     weight_decay: float
+    beta1: float
+    beta2: float
+    epsilon: float
     precision: str
     batch_size: int
     learning_rate: float
@@ -87,6 +90,7 @@ def row_of(trial: RecordedTrial, stop: int | None, results: str) -> TrialRow:
     status = Status.FAILED if messages else Status.UNFINISHED
     if stop is not None:
         status = Status.COMPLETE
+    is_mlp = config.model == "mlp"
     return {
         "sweep": trial.name,
         "title": trial.entries["title"],
@@ -99,12 +103,15 @@ def row_of(trial: RecordedTrial, stop: int | None, results: str) -> TrialRow:
         "dataset": config.dataset,
         "model": config.model,
         "loss": config.loss,
-        "hidden": "-".join(map(str, config.hidden)),
-        "init": config.init,
+        "hidden": "-".join(map(str, config.hidden)) if is_mlp else "",
+        "init": config.init if is_mlp else "",
         "optimizer": config.optimizer,
         "momentum": config.momentum,
         "nesterov": config.nesterov,
         "weight_decay": config.weight_decay,
+        "beta1": config.beta1,
+        "beta2": config.beta2,
+        "epsilon": config.epsilon,
         "precision": config.precision,
         # Of the last phase: what the final numbers are about.
         "batch_size": config.phases[-1].batch_size,

@@ -8,7 +8,7 @@ import click
 
 from raybs.cli.numbers import AnyWholeNumber, WholeNumber
 from raybs.cli.values import Crossed, ListOf, Seeds
-from raybs.config.trial import PRECISIONS
+from raybs.config.trial import MODELS, PRECISIONS
 from raybs.plan.overrides import Changes
 
 OPTIONS = [
@@ -30,6 +30,18 @@ OPTIONS = [
         type=click.Choice(PRECISIONS),
         help="Of the matmuls of training, above batch size 8 (of Adam and momentum "
         "all); weights stay float32.  [default: the sweep's]",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        help=f"Ask it of another network: {MODELS[1]}, net.py:make, or "
+        "torchvision.models:resnet18; recorded under a name of its own.",
+    ),
+    click.option(
+        "--loss",
+        metavar="NAME",
+        help="Train with another loss, as in losses.py:smoothed: from logits and "
+        "labels to one value per sample; recorded under a name of its own.",
     ),
     click.option(
         "--draws",
@@ -88,6 +100,8 @@ def with_changes(command: Callable[..., None]) -> Callable[..., None]:
             seeds=values.pop("seeds") or (),
             max_epochs=values.pop("max_epochs"),
             precision=values.pop("precision"),
+            model=values.pop("model"),
+            loss=values.pop("loss"),
             draws={name: value for name, value in draws.items() if value is not None},
             keep_gradients=values.pop("keep_gradients"),
         )

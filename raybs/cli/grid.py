@@ -5,17 +5,15 @@ from typing import Any
 
 import click
 
+from raybs.cli.axes import AXES, with_axes
 from raybs.cli.command import Where, run_command, with_options
 from raybs.cli.errors import said_politely
 from raybs.cli.groups import SETTINGS
 from raybs.cli.numbers import Number, WholeNumber
 from raybs.cli.values import Goal, ListOf, Seeds, Widths
 from raybs.config.catalog import check_own_name
-from raybs.config.grid import MAX_TRIALS, RULES, TIMED_EPOCHS, grid
-from raybs.config.schedules import SCHEDULES
+from raybs.config.grid import MAX_TRIALS, TIMED_EPOCHS, grid
 from raybs.config.sweep import UNTIL
-from raybs.config.trial import INITS, OPTIMIZERS, PRECISIONS
-from raybs.datasets.download import TORCHVISION
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, ask
 
@@ -32,49 +30,16 @@ Examples:
       --epochs 30 --until test_accuracy=0.97              # how soon is 97 % reached?
   python -m raybs.sweep grid --dataset my.npz --hidden 256,256 --hidden 1024 \\
       --batch-size 64 --learning-rate 0.001 --optimizer adam,adamw --epochs 5
+  python -m raybs.sweep grid --model net.py:make --dataset my.npz --epochs 5 \\
+      --batch-size 16,64,256 --learning-rate 0.01,0.1         # your own network
   python -m raybs.sweep grid ... --plan                   # what it would take
 
 Every LIST has commas. python -m analysis advise RESULTS says what came out.
 """
 
-AXES = (
-    *("batch_size", "learning_rate", "epochs", "steps", "samples", "warm_up"),
-    *("momentum", "weight_decay", "learning_rate_rule", "schedule", "optimizer"),
-    *("init", "dataset", "precision"),
-)
-"""Options that are lists of values, passed on to `grid`, as titles name them."""
-
 
 @click.command("grid", epilog=EXAMPLES, context_settings=SETTINGS)
-@click.option(
-    "--batch-size",
-    type=ListOf(int),
-    metavar="LIST",
-    required=True,
-    help="As in 16,64,256.",
-)
-@click.option(
-    "--learning-rate",
-    type=ListOf(float),
-    metavar="LIST",
-    required=True,
-    help="As in 0.003,0.01: of batch size --base-batch-size, where a rule is given.",
-)
-@click.option(
-    "--epochs", type=ListOf(int), metavar="LIST", help="Budget of a trial: as in 10."
-)
-@click.option(
-    "--steps",
-    type=ListOf(int),
-    metavar="LIST",
-    help="Or: optimizer steps, as in 10000; the last epoch may be cut.",
-)
-@click.option(
-    "--samples",
-    type=ListOf(int),
-    metavar="LIST",
-    help="Or: training samples, as in 600000.",
-)
+@with_axes
 @click.option(
     "--seconds",
     type=Number(min=0, min_open=True),
@@ -91,14 +56,6 @@ AXES = (
     f"test_loss=0.1 ({', '.join(UNTIL)}).",
 )
 @click.option(
-    "--learning-rate-rule",
-    type=ListOf(str),
-    default="fixed",
-    show_default=True,
-    metavar="LIST",
-    help=f"How the rate follows the batch size, as in linear (of {', '.join(RULES)}).",
-)
-@click.option(
     "--base-batch-size",
     type=WholeNumber(min=1),
     default=64,
@@ -108,49 +65,7 @@ AXES = (
     "256.",
 )
 @click.option(
-    "--schedule",
-    type=ListOf(str),
-    default="constant",
-    show_default=True,
-    metavar="LIST",
-    help=f"As in constant,cosine (of {', '.join(SCHEDULES)}): decay_rate divides the "
-    "rate by 5 after each third of a trial, grow_batch multiplies the batch size by 5 "
-    "instead.",
-)
-@click.option(
-    "--warm-up",
-    type=ListOf(int),
-    default="0",
-    show_default=True,
-    metavar="LIST",
-    help="Epochs of a linear warm-up of the rate, as in 3.",
-)
-@click.option(
-    "--optimizer",
-    type=ListOf(str),
-    default="sgd",
-    show_default=True,
-    metavar="LIST",
-    help=f"As in sgd,adam (of {', '.join(OPTIMIZERS)}).",
-)
-@click.option(
-    "--momentum",
-    type=ListOf(float),
-    default="0",
-    show_default=True,
-    metavar="LIST",
-    help="Of sgd, as in 0,0.9; the others have none.",
-)
-@click.option(
     "--nesterov", is_flag=True, help="Nesterov's, as in --momentum 0.9 --nesterov."
-)
-@click.option(
-    "--weight-decay",
-    type=ListOf(float),
-    default="0",
-    show_default=True,
-    metavar="LIST",
-    help="As in 1e-4.",
 )
 @click.option(
     "--hidden",
@@ -159,33 +74,8 @@ AXES = (
     default=("1024,1024",),
     show_default=True,
     metavar="WIDTHS",
-    help="Widths of hidden layers, as in 256,256, or none; several times for several "
-    "networks.",
-)
-@click.option(
-    "--init",
-    type=ListOf(str),
-    default="glorot_uniform",
-    show_default=True,
-    metavar="LIST",
-    help=f"As in he_uniform (of {', '.join(INITS)}).",
-)
-@click.option(
-    "--dataset",
-    type=ListOf(str),
-    default="mnist",
-    show_default=True,
-    metavar="LIST",
-    help=f"As in fashion_mnist (of mnist, {', '.join(TORCHVISION)}), my.npz (with "
-    "x_train, y_train, x_test, y_test), or a folder of IDX files.",
-)
-@click.option(
-    "--precision",
-    type=ListOf(str),
-    default="float32",
-    show_default=True,
-    metavar="LIST",
-    help=f"Of the matmuls of training, as in bfloat16 (of {', '.join(PRECISIONS)}).",
+    help="Widths of hidden layers of mlp, as in 256,256, or none; several times for "
+    "several networks.",
 )
 @click.option(
     "--zip",
@@ -230,7 +120,7 @@ def grid_command(
     evaluate_every: int,
     nesterov: bool,
     where: Where,
-    **axes: Any,
+    axes: dict[str, Any],
 ) -> None:
     """Train all combinations of lists of values; end with tables, charts and advice.
 

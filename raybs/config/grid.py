@@ -1,15 +1,17 @@
-"""Sweeps from lists of values: products, lists walked together, dependent values."""
+"""Sweeps from lists of values."""
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from raybs.config import schedules
+from raybs.config.axes import NEEDED, Point, Values, make_axes, merged, values_of
+from raybs.config.own import own_name
+from raybs.config.rules import ADAM_RULES, moments_of, scaled_rate
 from raybs.config.schedules import SCHEDULES, Schedule
 from raybs.config.sweep import TrainSweep, with_seeds
-from raybs.config.trial import LENGTHS, Phase, TrainConfig, canonical
+from raybs.config.trial import ADAM_FIELDS, LENGTHS, Phase, TrainConfig, canonical
 from raybs.config.validation import any_of, is_integer, is_number, plain
 
 MAX_TRIALS = 100_000
@@ -18,34 +20,8 @@ MAX_TRIALS = 100_000
 TIMED_EPOCHS = 1000
 """Of a trial that ends after so many seconds, unless something else is asked for."""
 
-RULES: dict[str, Callable[[float], float]] = {
-    "fixed": lambda times: 1.0,
-    "linear": lambda times: times,
-    "sqrt": math.sqrt,
-}
-"""How the learning rate grows when the batch grows so many times."""
-
-T = TypeVar("T")
-Values: TypeAlias = T | Sequence[T] | Callable[[Mapping[str, Any]], T]
-"""One value, several, or a function of the point's other values."""
-
-Point = Mapping[str, Any]
-
-
-def scaled_rate(
-    learning_rate: float, batch_size: int, base_batch_size: int, rule: str
-) -> float:
-    """Return the learning rate for `batch_size`, given that for `base_batch_size`.
-
-    linear: in proportion to the batch (Goyal et al. 2017); sqrt: to its square root
-    (Krizhevsky 2014); fixed: the same.
-
-    Raises:
-        ValueError: There is no such rule.
-    """
-    if str(rule) not in RULES:
-        raise ValueError(f"learning_rate_rule={rule!r}; use {any_of(RULES)}.")
-    return learning_rate * RULES[rule](batch_size / base_batch_size)
+Code: TypeAlias = str | Callable[..., Any] | Sequence[str | Callable[..., Any]]
+"""A name of a model or loss, or the function itself, or several."""
 
 
 def grid(
@@ -64,6 +40,11 @@ def grid(
     momentum: Values[float] = 0.0,
     nesterov: Values[bool] = False,
     weight_decay: Values[float] = 0.0,
+    beta1: Values[float] = ADAM_FIELDS["beta1"],
+    beta2: Values[float] = ADAM_FIELDS["beta2"],
+    epsilon: Values[float] = ADAM_FIELDS["epsilon"],
+    model: Code = "mlp",
+    loss: Code = "cross_entropy",
     hidden: Sequence[int] | Sequence[Sequence[int]] = (1024, 1024),
     init: Values[str] = "glorot_uniform",
     dataset: Values[str] = "mnist",
@@ -88,11 +69,14 @@ def grid(
     of an epoch. `until` ends trials as well, as in {"test_accuracy": 0.97}.
 
     `learning_rate` is that at `base_batch_size`; others follow `learning_rate_rule`
-    (fixed, linear, sqrt: `scaled_rate`). `schedule` is constant, decay_rate,
-    grow_batch, cosine, or a function from the trial's one phase to its phases
-    (`raybs.config.schedules`); `warm_up` counts epochs within it. `momentum` and
-    `nesterov` go to sgd alone. `hidden` is one list of widths, or a list of such.
-    `seeds` is how many (3: 0, 1, 2), or which ones.
+    (fixed, linear, sqrt, and for Adam adam_sde and half_life: `scaled_rate`,
+    `scaled_moments`). `model` and `loss` are names, or functions that a file holds
+    (`raybs.TrainConfig`). `schedule` is constant, decay_rate, grow_batch, cosine, or a
+    function from the trial's one phase to its phases (`raybs.config.schedules`);
+    `warm_up` counts epochs within it. `momentum` and `nesterov` go to sgd alone,
+    `beta1`, `beta2` and `epsilon` to adam and adamw, `hidden` and `init` to mlp.
+    `hidden` is one list of widths, or a list of such. `seeds` is how many (3: 0, 1, 2),
+    or which ones.
 
     Raises:
         ValueError: A value is missing, empty, unknown or invalid; or there are more
@@ -111,22 +95,28 @@ def grid(
         "momentum": momentum,
         "nesterov": nesterov,
         "weight_decay": weight_decay,
+        "beta1": beta1,
+        "beta2": beta2,
+        "epsilon": epsilon,
+        "model": _code(model),
+        "loss": _code(loss),
         "hidden": _widths(hidden),
         "init": init,
         "dataset": dataset,
         "precision": precision,
     }
     several = {
-        name: _values(name, value)
+        name: values_of(name, value)
         for name, value in given.items()
-        if value is not None or name not in _NEEDED
+        if value is not None or name not in NEEDED
     }
     if seconds is not None:
         until = _timed(until, seconds)
         several |= _length_of_timed(several)
     if not is_integer(plain(base_batch_size)) or base_batch_size < 1:
         raise ValueError(f"base_batch_size={base_batch_size!r}; use 1 or more.")
-    axes = _axes(several, zipped, points, known=tuple(given))
+    axes = make_axes(several, zipped, points, known=tuple(given))
+    has_mlp = any(point.get("model") == "mlp" for axis in axes for point in axis)
     chosen = _seeds(seeds)
     num_trials = math.prod(map(len, axes)) * len(chosen)
     if max_trials is not None and num_trials > max_trials:
@@ -136,7 +126,7 @@ def grid(
         )
     configs: dict[TrainConfig, TrainConfig] = {}
     for combination in product(*axes):
-        config = _config(_merged(combination), base_batch_size)
+        config = _config(merged(combination), base_batch_size, has_mlp=has_mlp)
         configs.setdefault(canonical(config), config)
     sweep = TrainSweep(
         configs=tuple(configs.values()),
@@ -144,10 +134,6 @@ def grid(
         until=until or {},
     )
     return with_seeds(sweep, chosen)
-
-
-_NEEDED = ("batch_size", "learning_rate", *LENGTHS)
-"""Of which some must be given: they have no default."""
 
 
 def _timed(until: Mapping[str, float] | None, seconds: float) -> dict[str, float]:
@@ -175,14 +161,15 @@ def _seeds(seeds: Any) -> list[int]:
     return [plain(seed) for seed in given]  # type: ignore[misc]  # with_seeds checks
 
 
-def _values(name: str, value: Any) -> list[Any]:
-    """Return the values of an axis, of which a scalar has one."""
-    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
-        return [value]
-    values = [plain(item) for item in value]
-    if not values:
-        raise ValueError(f"{name}={value!r}; give at least one value.")
-    return values
+def _code(value: Code) -> Any:
+    """Return the name, or names, of networks or losses.
+
+    Raises:
+        ValueError: No file holds a function.
+    """
+    if isinstance(value, Iterable) and not isinstance(value, str | type):
+        return [own_name(item) for item in value]
+    return own_name(value)
 
 
 def _widths(hidden: Any) -> Any:
@@ -195,77 +182,13 @@ def _widths(hidden: Any) -> Any:
     return widths if widths and not is_integer(plain(widths[0])) else [tuple(widths)]
 
 
-def _axes(
-    several: Mapping[str, list[Any]],
-    zipped: Sequence[str],
-    points: Sequence[Point],
-    known: Sequence[str],
-) -> list[list[Point]]:
-    """Return the axes of the grid, each a list of partial points."""
-    _check_axes(several, zipped, points, known)
-    axes: list[list[Point]] = [
-        [{name: value} for value in values]
-        for name, values in several.items()
-        if name not in zipped
-    ]
-    if zipped:
-        columns = [several[name] for name in zipped]
-        walked = zip(*columns, strict=True)
-        axes.append([dict(zip(zipped, row, strict=True)) for row in walked])
-    if points:  # the last ones, so that they overrule defaults
-        axes.append([{n: plain(value) for n, value in p.items()} for p in points])
-    return axes
+def _config(
+    point: dict[str, Any], base_batch_size: int, *, has_mlp: bool
+) -> TrainConfig:
+    """Return the config of a point; what belongs to mlp goes there, if it `has_mlp`.
 
-
-def _check_axes(
-    several: Mapping[str, list[Any]],
-    zipped: Sequence[str],
-    points: Sequence[Point],
-    known: Sequence[str],
-) -> None:
-    """Refuse names that are not `known`, or given twice, and lists of other lengths."""
-    wrong = [point for point in points if not isinstance(point, Mapping)]
-    if wrong:
-        raise ValueError(f"points: {wrong[0]!r}; give mappings from names to values.")
-    for name in [*zipped, *(name for point in points for name in point)]:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"'{name}' is not known.{hint} Use {any_of(known)}.")
-    lengths = {name: len(several.get(name, ())) for name in zipped}
-    if len({*lengths.values()}) > 1 or 0 in lengths.values():
-        said = ", ".join(f"{name} {num}" for name, num in lengths.items())
-        raise ValueError(f"zipped lists must have one length, these have {said}.")
-    in_points = {name for point in points for name in point}
-    # What has a default can be given once more: points overrule it.
-    twice = [
-        name
-        for name in sorted(in_points)
-        if name in zipped
-        or len(several.get(name, ())) > 1
-        or (name in _NEEDED and name in several)
-    ]
-    if twice:
-        raise ValueError(f"'{twice[0]}' is in points and besides; give it once.")
-
-
-def _merged(combination: Iterable[Point]) -> dict[str, Any]:
-    """Join partial points, and call what depends on the other values."""
-    point = {name: value for part in combination for name, value in part.items()}
-    known = {n: v for n, v in point.items() if n == "schedule" or not callable(v)}
-    for name, value in point.items():
-        if name not in known:
-            try:
-                point[name] = plain(value(known))
-            except KeyError as error:
-                raise ValueError(
-                    f"the function of {name} asks for {error}; it gets "
-                    f"{any_of(known)}, of which none is a function itself."
-                ) from None
-    return point
-
-
-def _config(point: dict[str, Any], base_batch_size: int) -> TrainConfig:
+    Else TrainConfig refuses it.
+    """
     missing = [name for name in ("batch_size", "learning_rate") if name not in point]
     if missing:
         raise ValueError(f"{missing[0]}: give at least one value.")
@@ -279,6 +202,8 @@ def _config(point: dict[str, Any], base_batch_size: int) -> TrainConfig:
     rule = point.pop("learning_rate_rule")
     if is_integer(batch_size) and batch_size > 0 and is_number(rate):  # else Phase says
         rate = scaled_rate(rate, batch_size, base_batch_size, rule)
+        if rule in ADAM_RULES:
+            point |= moments_of(point, batch_size / base_batch_size, rule)
     shape = point.pop("schedule")
     if not callable(shape) and str(shape) not in SCHEDULES:
         raise ValueError(f"schedule={shape!r}; use {any_of(SCHEDULES)}.")
@@ -289,6 +214,11 @@ def _config(point: dict[str, Any], base_batch_size: int) -> TrainConfig:
         raise ValueError(f"warm_up={num_epochs!r}; use a whole number of epochs.")
     if num_epochs:
         phases = schedules.warm_up(phases, num_epochs)
-    if point["optimizer"] != "sgd":
+    if point["optimizer"] == "sgd":
+        point |= ADAM_FIELDS
+    else:
         point |= {"momentum": 0.0, "nesterov": False}
+    if has_mlp and point["model"] != "mlp":
+        for name in ("hidden", "init"):
+            del point[name]
     return TrainConfig(phases=phases, **point)

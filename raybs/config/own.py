@@ -32,6 +32,6 @@ def own_name(value: str | Callable[..., Any]) -> str:
             f"{name} is not at the top of a file, so that no worker could import it; "
             "put it into a file, and name it like net.py:make."
         )
-    if module == "__main__" or "." not in module:
+    if not (Path(file).parent / "__init__.py").exists():
         return f"{Path(file)}:{name}"
     return f"{module}:{name}"

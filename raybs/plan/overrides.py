@@ -22,17 +22,21 @@ class Changes:
     seeds: Sequence[int] = ()
     max_epochs: int | None = None
     precision: str | None = None
+    model: str | None = None
+    loss: str | None = None
     draws: Mapping[str, Any] = field(default_factory=dict)
     keep_gradients: bool = False
 
 
 def change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
-    """Return a training sweep with its epochs and precision changed."""
+    """Return a training sweep with its epochs, precision, model and loss changed."""
     if changes.max_epochs:
         configs = tuple(map(_resolve, sweep.configs))
         sweep = truncated(replace(sweep, configs=configs), changes.max_epochs)
-    if changes.precision:
-        changed = [replace(c, precision=changes.precision) for c in sweep.configs]
+    fields = {name: getattr(changes, name) for name in ("precision", "model", "loss")}
+    fields = {name: value for name, value in fields.items() if value}
+    if fields:
+        changed = [replace(config, **fields) for config in sweep.configs]
         sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
     return sweep
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import GradientSweep, Sweep, cells, check_samples
@@ -69,6 +70,9 @@ def ask(name: str, title: str, sweep: Sweep, changes: Changes) -> Asked:
         sweep = change_training(sweep, changes)
         if changes.seeds:
             sweep = with_seeds(sweep, changes.seeds)
+    for other in (changes.model, changes.loss):
+        if other:  # beside what was asked of the sweep's own network
+            name, title = f"{name}_{_short(other)}", f"{title} ({other})"
     asked = requests(sweep.training, describe)
     return Asked(
         name=name,
@@ -78,6 +82,12 @@ def ask(name: str, title: str, sweep: Sweep, changes: Changes) -> Asked:
         wanted=_wanted(sweep, asked),
         keep_gradients=changes.keep_gradients,
     )
+
+
+def _short(name: str) -> str:
+    """Return what names a sweep after a user's code: net_make after net.py:make."""
+    words = re.sub(r"\.py:|[^A-Za-z0-9_-]+", "_", PurePath(name).name)
+    return words.strip("_")
 
 
 def check_options(asked: Sequence[Asked], changes: Changes) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 import analysis
 from raybs import Phase, Resources, TrainConfig, grid, run
-from raybs.config.grid import scaled_rate
 from raybs.config.keys import num_steps, path, resolved
+from raybs.config.rules import scaled_moments, scaled_rate
 from raybs.config.schedules import (
     constant,
     cosine,
@@ -253,7 +254,10 @@ RIGHT = {"batch_size": [8, 16], "learning_rate": 0.1, "epochs": 1}
         ({"warm_up": 2}, "a trial has 1 epoch."),
         ({"schedule": "decay_rate"}, "epochs=1 cannot be cut into the 3 parts"),
         ({"schedule": "step"}, "use constant, decay_rate, grow_batch or cosine"),
-        ({"learning_rate_rule": "cubic"}, "use fixed, linear or sqrt"),
+        (
+            {"learning_rate_rule": "cubic"},
+            "use fixed, linear, sqrt, adam_sde or half_life",
+        ),
         ({"zipped": ["batch_size", "learning_rate"]}, "batch_size 2, learning_rate 1"),
         ({"zipped": ["batchsize"]}, "Did you mean 'batch_size'"),
         ({"points": [{"lr": 0.1}]}, "'lr' is not known"),
@@ -344,3 +348,73 @@ def test_impossible_resources_are_refused(fields):
     [name] = fields
     with pytest.raises(ValueError, match=f"resources: {name}="):
         Resources(**fields)
+
+
+def test_a_batch_of_k_times_the_size_moves_the_moments_of_adam():
+    """Malladi et al. 2022, definition of the square root rule; Marek et al. 2025."""
+    moments = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    sde = scaled_moments(moments, 4, "adam_sde")
+    assert sde == pytest.approx({"beta1": 0.6, "beta2": 0.996, "epsilon": 5e-9})
+    assert scaled_rate(0.001, 256, 64, "adam_sde") == pytest.approx(0.002)
+    # As many samples until the second moment has forgotten half.
+    for times in (0.25, 1, 8):
+        [beta2] = scaled_moments(moments, times, "half_life").values()
+        steps = np.log(0.5) / np.log(beta2)
+        assert steps * times == pytest.approx(np.log(0.5) / np.log(0.999))
+    assert scaled_rate(0.001, 256, 64, "half_life") == 0.001
+    with pytest.raises(ValueError, match=r"at 10 times .* beta1=0.9 would be .*0"):
+        scaled_moments(moments, 10, "adam_sde")
+
+
+@given(st.floats(0.1, 3), st.floats(0.1, 3))
+def test_rules_of_adam_add_up(one, other):
+    """Twice as large, then three times: six times as large."""
+    moments = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    for rule in ("adam_sde", "half_life"):
+        first = moments | scaled_moments(moments, one, rule)
+        both = first | scaled_moments(first, other, rule)
+        assert both == pytest.approx(
+            moments | scaled_moments(moments, one * other, rule)
+        )
+
+
+def test_rules_of_adam_are_in_its_configs_and_for_no_sgd():
+    options = {"batch_size": [64, 256], "learning_rate": 0.001, "epochs": 1}
+    sweep = grid(**options, optimizer="adamw", learning_rate_rule="adam_sde")
+    assert [(c.beta1, c.phases[0].learning_rate) for c in sweep.configs] == [
+        (pytest.approx(0.9), 0.001),
+        (pytest.approx(0.6), 0.002),
+    ]
+    with pytest.raises(ValueError, match="is for adam and adamw"):
+        grid(**options, learning_rate_rule="half_life")
+
+
+def test_what_belongs_to_one_network_or_optimizer_goes_there_alone():
+    options = {"batch_size": 64, "learning_rate": 0.1, "epochs": 1}
+    sweep = grid(**options, model=["mlp", "cnn"], hidden=[[16], [32]])
+    assert [(c.model, c.hidden) for c in sweep.configs] == [
+        ("mlp", (16,)),
+        ("mlp", (32,)),
+        ("cnn", (1024, 1024)),
+    ]
+    with pytest.raises(ValueError, match="hidden with model='cnn'"):
+        grid(**options, model="cnn", hidden=[16])
+    sweep = grid(**options, optimizer=["sgd", "adam"], beta2=[0.99, 0.999])
+    assert [(c.optimizer, c.beta2) for c in sweep.configs] == [
+        ("sgd", 0.999),
+        ("adam", 0.99),
+        ("adam", 0.999),
+    ]
+
+
+def made_here(num_classes):
+    raise NotImplementedError
+
+
+def test_a_function_is_named_after_its_file():
+    options = {"batch_size": 64, "learning_rate": 0.1, "epochs": 1}
+    [config] = grid(**options, model=made_here, loss=[made_here]).configs
+    assert config.model == config.loss == f"{Path(__file__)}:made_here"
+    for nowhere in (lambda num_classes: None, print):
+        with pytest.raises(ValueError, match="put it into a file"):
+            grid(**options, model=nowhere)
