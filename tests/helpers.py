@@ -145,6 +145,7 @@ def row(key, epoch, accuracy, status="complete", **fields):
         "bias_norm": value,
         "layer_distance": [value] * 3,
         "cosine_to_init": COSINES,
+        "weight_names": "",
         "seconds": 1.5,
         "device": "cpu",
         "num_threads": 1,

@@ -10,7 +10,8 @@ class Measurement(TypedDict):
 
     Losses are in nats per sample, accuracies fractions, norms and distances L2 over all
     layers; `layer_distance` and `cosine_to_init` have one item per layer, from the
-    input to the output.
+    input to the output; `weight_names` are a module's own names of them, with commas,
+    and "" of the built-in MLP.
     """
 
     epoch: int
@@ -26,6 +27,7 @@ class Measurement(TypedDict):
     bias_norm: float
     layer_distance: list[float]
     cosine_to_init: list[float]
+    weight_names: str
     status: Status
 
 

@@ -19,6 +19,8 @@ ROW_SCHEMA = pa.schema(
         # One item per layer, from the input to the output.
         ("layer_distance", pa.list_(pa.float64())),
         ("cosine_to_init", pa.list_(pa.float64())),
+        # Of other networks than mlp, with commas: what these items are about.
+        ("weight_names", pa.string()),
         ("seconds", pa.float64()),
         ("training_seconds", pa.float64()),
         ("device", pa.string()),

@@ -107,6 +107,7 @@ def measure(
             "step": state.step,
             "samples_seen": state.samples_seen,
             **{name: column[replica].tolist() for name, column in columns.items()},
+            "weight_names": ",".join(state.names.weights) if state.names else "",
             "status": Status.DIVERGED if is_diverged else Status.COMPLETE,
         }
         rows.append(cast(Measurement, row))

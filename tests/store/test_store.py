@@ -370,6 +370,7 @@ def test_the_schema_stores_the_fields_of_a_row_in_their_old_order():
         ("bias_norm", "double"),
         ("layer_distance", "list<item: double>"),
         ("cosine_to_init", "list<item: double>"),
+        ("weight_names", "string"),
         ("seconds", "double"),
         ("training_seconds", "double"),
         ("device", "string"),
