@@ -596,3 +596,25 @@ def test_batch_sizes_are_compared_with_the_highest_alone(store):
     text = said(ask(write(store, sweep, acc=accuracy)))
     assert "3 seeds cannot tell it from batch sizes 128 and 256." in text["Advice"]
     assert "cannot be told apart" not in text["Advice"]
+
+
+def test_networks_are_settings_and_what_one_has_not_is_not_named(store):
+    sweep = grid(
+        batch_size=[16, 64],
+        learning_rate=[0.01, 0.1],
+        epochs=2,
+        model=["mlp", "cnn"],
+        hidden=[[8], [16]],
+    )
+    write(store, sweep)
+    settings = {point.setting for point in ask(store).points.itertuples()}
+    assert settings == {"mlp, hidden 8", "mlp, hidden 16", "cnn"}
+
+
+def test_moments_that_follow_the_batch_size_are_no_setting_and_others_are(store):
+    options = {"batch_size": [16, 64], "learning_rate": [0.001, 0.01], "epochs": 2}
+    rule = {"optimizer": "adam", "learning_rate_rule": "adam_sde"}
+    write(store, grid(**options, **rule, base_batch_size=16), name="rule")
+    assert {*ask(store, "rule").points["setting"]} == {""}
+    write(store, grid(**options, optimizer="adam", beta2=[0.99, 0.999]), name="two")
+    assert {*ask(store, "two").points["setting"]} == {"beta2 0.99", "beta2 0.999"}
