@@ -45,6 +45,23 @@ def carry_along(sources: Mapping[str, Source]) -> None:
         _carried[name] = here
 
 
+@contextlib.contextmanager
+def pinned(sources: Mapping[str, Source]) -> Iterator[None]:
+    """Import all of `sources` now, where they lie, and hold on to that for a while.
+
+    Whoever edits a file meanwhile changes the next plan, not this one.
+    """
+    before = dict(_carried)
+    _carried.update(sources)
+    try:
+        for name in sources:
+            load(name)
+        yield
+    finally:
+        _carried.clear()
+        _carried.update(before)
+
+
 def _check_versions(source: Source) -> None:
     place = f"{source.name.rpartition(':')[0].split('/')[-1]}"
     for package, version in source.versions.items():

@@ -37,11 +37,20 @@ class Source:
         """A hash of all that is known of the code, but comments and layout."""
         parts = [self.module, self.attribute]
         for path, text in sorted(self.files.items()):
-            parts += [path, ast.unparse(ast.parse(text))]
+            parts += [path, ast.unparse(_without_docstrings(ast.parse(text)))]
         for package, version in sorted(self.versions.items()):
             parts += [package, version]
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:16]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """Take the docstrings out of a syntax tree: they are comments."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
 
 
 def read_source(name: str) -> Source:

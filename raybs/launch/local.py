@@ -7,6 +7,8 @@ from functools import partial
 
 import torch
 
+from raybs.code.loading import pinned
+from raybs.code.source import read_source
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.gradients.worker import DrawWorker
@@ -52,13 +54,14 @@ def run_local(
         plan = calibrate(device, measure, 1, at_end=False)
     on_device = OnDevice(datasets, device)
     frontier = Frontier(plan, resources.num_replicas)
-    while not stop.is_set() and (indices := frontier.take()):
-        _train(Pack(frontier, indices, on_event), store, on_device, stop)
-    worker = DrawWorker(store, resources.num_replicas or 1)
-    for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
-        if stop.is_set():
-            return
-        _draw(index, chunk, worker, on_device, on_event)
+    with pinned({name: read_source(name) for name in plan.own_code}):
+        while not stop.is_set() and (indices := frontier.take()):
+            _train(Pack(frontier, indices, on_event), store, on_device, stop)
+        worker = DrawWorker(store, resources.num_replicas or 1)
+        for index, chunk in enumerate(plan.chunks, len(plan.stretches)):
+            if stop.is_set():
+                return
+            _draw(index, chunk, worker, on_device, on_event)
     if calibrate and not stop.is_set():
         calibrate(device, measure, 1, at_end=True)
 

@@ -1,11 +1,16 @@
 import threading
+from pathlib import Path
 
 from helpers import datasets, numbers, plan_of
 
+import raybs
+from raybs.config import TrainSweep
+from raybs.datasets.dataset import describe
 from raybs.launch import local
 from raybs.launch.events import Event, EventKind
 from raybs.launch.local import run_local
 from raybs.launch.resources import Resources
+from raybs.plan.requests import requests
 
 
 def run(plan, store, **options):
@@ -103,3 +108,32 @@ def test_replicas_of_equal_shape_run_side_by_side(store, subset):
     )
     assert sizes == [1, 1, 2, 2]
     assert plan_of([*configs, other], store).stretches == ()
+
+
+NET = """
+from torch import nn
+
+def make(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+"""
+
+
+def test_an_edit_of_a_network_changes_the_next_plan_not_the_one_under_way(
+    tmp_path, monkeypatch, subset
+):
+    monkeypatch.chdir(tmp_path)
+    net, train = Path("net.py"), local._train
+    net.write_text(NET)
+
+    def edit_and_train(*arguments):
+        net.write_text(net.read_text() + "edited = True\n")
+        train(*arguments)
+
+    monkeypatch.setattr(local, "_train", edit_and_train)
+    rates = (0.01, 0.1)
+    fields = {"hidden": (1024, 1024), "model": "net.py:make"}
+    configs = tuple(subset.config((64, rate, 1), **fields) for rate in rates)
+    frames = raybs.run(TrainSweep(configs=configs), results="results", local=True)
+    assert set(frames.trials["status"]) == {"complete"}
+    asked = requests(TrainSweep(configs=configs), describe)
+    assert not {*frames.trials["trial"]} & {request.keys[-1] for request in asked}
