@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raybs.config.keys import TRAINER_VERSION
+from raybs.config.own import is_own
 from raybs.config.status import Status
 from raybs.config.sweep import GOAL_COLUMNS, TrainSweep
 from raybs.config.units import duration
@@ -30,7 +31,9 @@ log = logging.getLogger("raybs")
 COLUMNS = ["state_key", "status", "num_threads", "device", *GOAL_COLUMNS]
 
 
-def load_model(results: Place, trial: str, *, train: bool = True) -> "nn.Module":
+def load_model(
+    results: Place | Store, trial: str, *, train: bool = True
+) -> "nn.Module":
     """Return the network that `trial` ended with, in eval mode, on the CPU.
 
     `trial` is a trial's key, `Frames.trials["trial"]`, or a beginning of it that no
@@ -117,9 +120,10 @@ def _request(trial: RecordedTrial) -> Request:
         )
     for name, fingerprint in request.fingerprints.items():
         if trial.entries["fingerprints"][name] != fingerprint:
+            packages = ", or a package that it imports," if is_own(name) else ""
             raise ValueError(
-                f"{name} has changed since '{trial.full_label}' was trained with it; "
-                "undo that change, or train anew."
+                f"{name}{packages} has changed since '{trial.full_label}' was trained "
+                "with it; undo that change, or train anew."
             )
     return request
 
@@ -179,8 +183,10 @@ def plan_of(wanted: Wanted, store: Store) -> Plan:
 
 def needs(plan: Plan) -> str:
     """Say what `plan` takes: "3 epochs to train, about 2 min"."""
+    until = any(stretch.until for stretch in plan.stretches)
+    most = "at most " if until else ""  # it may stop before
     epochs = count(plan.to_train, "epoch")
-    return f"{epochs} to train, about {duration(plan.bound(1))}"
+    return f"{most}{epochs} to train, about {duration(plan.bound(1))}"
 
 
 def trained_module(wanted: Wanted, plan: Plan, store: Store) -> "nn.Module":

@@ -76,7 +76,7 @@ def restore(
 
     Raises:
         ValueError: A user's code is not as it must be; or the state is of another
-            network.
+            network; or the module has an attribute of that name.
     """
     data = to_device(arrays, "cpu", first=1)
     shape, module = data.shape, nn.Module()
@@ -88,6 +88,11 @@ def restore(
         model = ModuleModel(config, data)
         state = model.load([config], [stored]) if stored else model.init([config])
         module = model.bound(state, 0)
+    if hasattr(module, "standardization"):
+        raise ValueError(
+            f"{config.model}: its module has a 'standardization' of its own, by which "
+            "raybs says what inputs are like; rename it, and train again."
+        )
     module.eval()
     standardization = Standardization(
         mean=arrays.mean,

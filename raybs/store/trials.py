@@ -51,7 +51,7 @@ def recorded_trials(
 def find_trial(store: Store, given: str) -> RecordedTrial:
     """Return the recorded trial whose key, label or beginning of a key `given` is.
 
-    Of one that several sweeps ask for, that of the sweep that stops it last.
+    Of one that several sweeps ask for, that of one in which no goal stops it.
 
     Raises:
         ValueError: None is, or several are; their names are said.

@@ -101,3 +101,17 @@ def test_samples_of_another_shape_are_refused():
     module = restore(TrainConfig(phases=PHASES), colored((6, 5)), None)
     with pytest.raises(ValueError, match=r"trained on \(6, 5\), give \(N, 6, 5\)"):
         module.standardization.apply(np.zeros((2, 5, 6)))
+
+
+class Named(torch.nn.Sequential):
+    """A module that has an attribute of the name by which inputs are described."""
+
+    def __init__(self, num_classes):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(30, num_classes))
+        self.standardization = torch.nn.BatchNorm1d(3)
+
+
+def test_a_module_with_a_standardization_of_its_own_is_refused():
+    config = TrainConfig(phases=PHASES, model=f"{__file__}:Named")
+    with pytest.raises(ValueError, match="has a 'standardization' of its own"):
+        restore(config, colored((6, 5)), None)

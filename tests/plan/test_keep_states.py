@@ -1,5 +1,6 @@
 """Last states that are to stay: planned, written, not trained again, not pruned."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from raybs.plan.plan import plan_for
 from raybs.plan.prune import find_prunable
 from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import ask
+from raybs.plan.stretches import stretch_from_json, stretch_to_json
 from raybs.runner import carry_out
 from raybs.store.opening import open_store
 
@@ -109,6 +111,10 @@ def test_what_has_rows_alone_is_trained_again_to_the_same_state(store, sweep):
         for request, key in zip(item.requests, stops(store, item), strict=True)
     )
     assert plan.row_bytes == 0
+    request = item.requests[0]
+    assert plan.state_bytes == 2 * state_bytes(request.config, request.info)
+    values = [json.loads(json.dumps(stretch_to_json(s))) for s in plan.stretches]
+    assert [*map(stretch_from_json, values)] == list(plan.stretches)
     carry(store, item)
     after, _ = store.read_state(stop)
     assert all((after[name] == tensor).all() for name, tensor in before.items())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 import raybs
 from raybs import TrainSweep, grid, run
@@ -38,6 +39,15 @@ def make(num_classes):
     return Net(num_classes)
 """
 
+LOSS = """
+from torch.nn import functional
+
+def smooth(logits, labels):
+    return functional.cross_entropy(
+        logits, labels, reduction="none", label_smoothing=0.1
+    )
+"""
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, subset):
@@ -45,6 +55,7 @@ def trained(tmp_path_factory, subset):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "net.py").write_text(NET)
     steps = ((16, 0.05, 2), (8, 0.02, 1))
+    (folder / "loss.py").write_text(LOSS)
     default = {"hidden": (1024, 1024)}
     configs = [
         subset.config(*steps, model=f"{folder / 'net.py'}:make", **default),
@@ -52,6 +63,7 @@ def trained(tmp_path_factory, subset):
         subset.config(*steps),
         subset.config(*steps, seed=1),
         subset.config(*steps, optimizer="adam", precision="bfloat16"),
+        subset.config(*steps, loss=f"{folder / 'loss.py'}:smooth"),
         subset.config((8, 1e9, 3)),
     ]
     sweep = TrainSweep(configs=tuple(configs))
@@ -74,14 +86,15 @@ def accuracy(module, arrays):
 def test_every_network_scores_on_the_test_set_what_its_row_says(trained, subset):
     results, trials = trained
     complete = trials[trials["status"] == "complete"]
-    assert len(complete) == 5
+    assert len(complete) == 6
     for trial in complete.itertuples():
         module = raybs.load_model(results, trial.trial, train=False)
         assert not any(part.training for part in module.modules())
         right, logits = accuracy(module, subset.arrays)
         assert right == trial.final_test_accuracy, trial.label
         labels = torch.from_numpy(subset.arrays.y_test)
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        smoothing = 0.1 if "smooth" in trial.loss else 0.0
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
         assert float(loss) == pytest.approx(trial.final_test_loss, rel=1e-5)
 
 
@@ -111,7 +124,7 @@ def test_a_beginning_of_a_key_and_a_label_name_a_trial(trained):
     assert trials["trial"][3] in str(e.value)
     assert trials["trial"][1] not in str(e.value)
     # The near ones first.
-    with pytest.raises(ValueError, match="No trial .* The nearest of 6") as e:
+    with pytest.raises(ValueError, match="No trial .* The nearest of 7") as e:
         raybs.load_model(results, key[:-1] + "x")
     assert str(e.value).splitlines()[1].startswith(f"  {key}  {label}, seed 0")
     with pytest.raises(ValueError, match="No trial ''"):
@@ -199,7 +212,9 @@ def test_code_that_has_changed_is_refused_and_a_comment_is_not(tmp_path, subset)
     net.write_text(f"# The same.\n{NET}")
     raybs.load_model(tmp_path / "r", key, train=False)
     net.write_text(NET.replace("Dropout(0.2)", "Dropout(0.3)"))
-    with pytest.raises(ValueError, match=r"net\.py:make has changed since"):
+    with pytest.raises(
+        ValueError, match=r"net\.py:make, or a package .* has changed since"
+    ):
         raybs.load_model(tmp_path / "r", key)
     net.unlink()
     with pytest.raises(ValueError, match="there is no file"):
