@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from raybs.config.trial import Phase, TrainConfig
     from raybs.launch.resources import Resources
     from raybs.runner import run
+    from raybs.trained import load_model
 
 __all__ = [
     "GradientSweep",
@@ -19,6 +20,7 @@ __all__ = [
     "TrainConfig",
     "TrainSweep",
     "grid",
+    "load_model",
     "run",
 ]
 
@@ -29,6 +31,7 @@ _MODULES = {
     "TrainConfig": "raybs.config",
     "TrainSweep": "raybs.config",
     "grid": "raybs.config.grid",
+    "load_model": "raybs.trained",
     "run": "raybs.runner",
 }
 

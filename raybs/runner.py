@@ -63,6 +63,7 @@ def run(
     local: bool = False,
     replace: bool = False,
     confirmed: bool = False,
+    keep_states: bool = False,
 ) -> "Frames | Draws":
     """Train (or draw) what `sweep` asks for and `results` does not hold; return frames.
 
@@ -72,7 +73,9 @@ def run(
     are given; `max_epochs` cuts every phase. On Ray, with `resources`; or `local`, in
     this process. A recorded sweep of the same name that has other trials is replaced
     only with `replace`; bfloat16 runs where it is slower than float32 only if
-    `confirmed`.
+    `confirmed`. With `keep_states` the last state of every trial stays stored, where
+    `raybs.load_model` finds it, also of trials that stop at a goal; what has rows alone
+    is trained again.
 
     Returns:
         `analysis.Frames` of this sweep, trials and history; of a GradientSweep
@@ -89,6 +92,7 @@ def run(
     asked = _ask(sweep, name, title, changes)
     store = open_store(results, create=True)
     resources = resources or Resources()
+    asked = replaced(asked, keep_states=keep_states)
     [asked] = with_networks([asked], store)
     outcome = carry_out(
         [asked],

@@ -1,15 +1,11 @@
 """What the records of sweeps say of each trial, whether it was trained or not."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TypedDict
 
-from raybs.config.gradient_sweep import Sweep
-from raybs.config.keys import fingerprint_of, state_keys
 from raybs.config.status import Status
-from raybs.config.sweep import TrainSweep
-from raybs.config.trial import LENGTHS, ResolvedConfig, TrainConfig, canonical, label
-from raybs.store.records import Entries, as_resolved
+from raybs.config.trial import LENGTHS, TrainConfig, canonical, label
+from raybs.store.trials import RecordedTrial
 
 
 class TrialRow(TypedDict):
@@ -49,37 +45,6 @@ class TrialRow(TypedDict):
 
 
 TRIAL_COLUMNS = list(TrialRow.__annotations__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordedTrial:
-    """A config of the sweep `name`, the same `resolved`, and the keys of its states."""
-
-    name: str
-    sweep: TrainSweep
-    entries: Entries
-    config: TrainConfig
-    resolved: ResolvedConfig
-    keys: list[str]
-
-
-def recorded_trials(
-    name: str, sweep: Sweep, entries: Entries
-) -> Iterator[RecordedTrial]:
-    """Yield what a sweep asked for; a gradient sweep has no trials."""
-    if not isinstance(sweep, TrainSweep):
-        return
-    for config in sweep.configs:
-        fingerprint = fingerprint_of(config, entries["fingerprints"])
-        resolved = as_resolved(config, entries)
-        yield RecordedTrial(
-            name=name,
-            sweep=sweep,
-            entries=entries,
-            config=config,
-            resolved=resolved,
-            keys=state_keys(resolved, fingerprint, entries["trainer_version"]),
-        )
 
 
 def row_of(trial: RecordedTrial, stop: int | None, results: str) -> TrialRow:

@@ -8,19 +8,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.commands import no_sweep
-from analysis.frames.recorded import (
-    TRIAL_COLUMNS,
-    RecordedTrial,
-    TrialRow,
-    recorded_trials,
-    row_of,
-)
+from analysis.frames.recorded import TRIAL_COLUMNS, TrialRow, row_of
 from raybs.config.keys import path
 from raybs.config.status import Status
 from raybs.config.sweep import GOAL_COLUMNS, first_met
 from raybs.store.opening import Place, as_store
 from raybs.store.records import record_from_json
 from raybs.store.store import Store
+from raybs.store.trials import RecordedTrial, recorded_trials
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import click
@@ -115,6 +115,12 @@ OPTIONS = [
         f"{MAX_TRIALS:,} trials, bfloat16 where it is slower than float32.",
     ),
     click.option(
+        "--keep-states",
+        is_flag=True,
+        help="Keep the last state of every trial, for python -m raybs.export, also of "
+        "those that stop at a goal; what has rows alone is trained again.",
+    ),
+    click.option(
         "--figures",
         metavar="FOLDER",
         help="Where tables and charts go.  [default: figures, in a local results "
@@ -142,6 +148,7 @@ class Where:
     trial_timeout: float
     replace: bool
     yes: bool
+    keep_states: bool
     figures: str | None
 
     @property
@@ -195,7 +202,7 @@ def run_command(ask: Callable[[], list[Asked]], where: Where) -> None:
     resources = where.resources
     if where.data is not None:
         os.environ["RAYBS_DATA"] = where.data
-    asked = ask()
+    asked = [replace(item, keep_states=where.keep_states) for item in ask()]
     missing = where.plan_only
     store = open_store(where.results, create=not missing, missing_ok=missing)
     asked = with_networks(asked, store)

@@ -25,6 +25,7 @@ COMMANDS = (
     Late("advise", "analysis.__main__:advise_command", "Say which batch size to take."),
     Late("findings", "analysis.__main__:findings_command", "Judge what is claimed."),
     Late("export", "raybs.cli.export:main", "Write tidy frames as Parquet or CSV."),
+    Late("export-model", "raybs.export:main", "Write a trained network's weights."),
     Late("doctor", "raybs.doctor:main", "See whether sweeps can run on a cluster."),
 )
 

@@ -23,8 +23,8 @@ class Branches:
     """What requests need: every epoch that must be trained is in one branch.
 
     `missing` are the keys of rows to measure, `at_start` those of states that are
-    stored without their rows (with a request that passes there, and the epoch), `ends`
-    the keys of the ends of all paths.
+    stored without their rows, or are to stay and would not (with a request that passes
+    there, and the epoch), `ends` the keys of the ends of all paths.
     """
 
     branches: list[Branch] = field(default_factory=list)
@@ -58,6 +58,7 @@ def find_branches(
     rows: Mapping[str, str],
     states: AbstractSet[str],
     needed: AbstractSet[str],
+    rolling: AbstractSet[str],
 ) -> Branches:
     """Return what must be trained: the arguments are those of `make_plan`."""
     tree = Branches()
@@ -68,7 +69,14 @@ def find_branches(
         tree.ends.add(keys[-1])
         wanted = [k for k in request.measured if k <= last and keys[k] not in rows]
         tree.missing.update(keys[k] for k in wanted)
-        if keys[last] in needed - states and last not in wanted:
+        # The state at init is no file: it is drawn again.
+        is_kept = request.keep and last > 0 and keys[last] not in diverged
+        if is_kept:
+            tree.ends.add(keys[last])
+        lacks_state = is_kept or keys[last] in needed
+        if is_kept and keys[last] in rolling:
+            tree.at_start.setdefault(keys[last], (request, last))
+        elif lacks_state and keys[last] not in states and last not in wanted:
             wanted.append(last)
         while wanted:
             stop = wanted[-1]

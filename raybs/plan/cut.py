@@ -60,6 +60,7 @@ def cut(tree: Branches, speed: Speed) -> list[Stretch]:
             seconds=seconds[index],
             remaining=remaining[index],
             until=request.until,
+            keep_goal=request.keep,
         )
         for index, (request, start, stop, parent) in enumerate(pieces)
     ]
@@ -88,9 +89,9 @@ def _measures(
 ) -> list[frozenset[int]]:
     """Return the epochs that each piece measures; of states the first to start there.
 
-    `missing` are the keys of rows, `at_start` those of stored states without a row.
+    `missing` are the keys of rows, `at_start` those of stored states to start at.
     """
-    measures, unmeasured = [], set(at_start)
+    measures, unmeasured = [], {*missing} & {*at_start}
     for request, start, stop, _ in pieces:
         epochs = {k for k in range(start + 1, stop + 1) if request.keys[k] in missing}
         if request.keys[start] in unmeasured:

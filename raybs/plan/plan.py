@@ -88,16 +88,18 @@ def make_plan(
     speed: Speed = USUAL,
     *,
     needed: AbstractSet[str] = frozenset(),
+    rolling: AbstractSet[str] = frozenset(),
 ) -> Plan:
     """Cut the union of the asked paths, minus what is stored, into stretches.
 
     `rows` maps the state keys of stored rows to their status, `states` holds the keys
     of stored states, `needed` those of ends that draws start from: they are trained
-    again where only their rows are stored. Each missing row is trained from the deepest
+    again where only their rows are stored. `rolling` are those of states that are
+    stored, but do not stay. Each missing row is trained from the deepest
     stored state before it; paths that share epochs train them once; a path ends where
     it diverged.
     """
-    stretches = cut(find_branches(asked, rows, states, needed), speed)
+    stretches = cut(find_branches(asked, rows, states, needed, rolling), speed)
     paths = [r.keys[1:] if r.stop is None else r.keys[1 : r.stop + 1] for r in asked]
     num_asked = sum(map(len, paths))
     num_distinct = len({key for keys in paths for key in keys})
@@ -105,7 +107,12 @@ def make_plan(
     by_end = {request.keys[-1]: request for request in asked}
     of_stretches = [by_end[stretch.keys[-1]] for stretch in stretches]
     sizes = [state_bytes(r.config, r.info, r.network) for r in of_stretches]
-    num_kept = [len(stretch.keep - {stretch.start}) for stretch in stretches]
+    num_kept = [
+        len(stretch.keep - {stretch.start})
+        # A state that is there already is written once more, to stay.
+        + (not stretch.length and stretch.last_key in rolling)
+        for stretch in stretches
+    ]
     return Plan(
         speed=speed,
         stretches=tuple(stretches),
@@ -121,19 +128,26 @@ def make_plan(
 
 def plan_for(asked: Sequence[Asked], store: Store, speed: Speed) -> Plan:
     """Plan the union of all that is asked for, minus what `store` holds."""
-    requests = [request for item in asked for request in item.requests]
+    requests = [
+        replace(request, keep=item.keep_states)
+        for item in asked
+        for request in item.requests
+    ]
     if any(request.until for request in requests):
         rows = store.read_rows(["state_key", *GOAL_COLUMNS])
         requests = with_stops(requests, rows)
     wanted = merge([wanted for item in asked for wanted in item.wanted])
     keep = any(item.keep_gradients for item in asked)
     chunks = make_chunks(wanted, store, speed, keep=keep) if wanted else []
+    files = store.state_files()
     plan = make_plan(
         requests,
         store.read_statuses(),
-        store.state_files().keys(),
+        files.keys(),
         speed,
         needed={chunk.cell.state_key for chunk in chunks},
+        # Of a key's files those that stay come first.
+        rolling={key for key, paths in files.items() if paths[0].startswith("rolling")},
     )
     num_draws = sum(len(item.pairs) for item in wanted)
     return replace(plan, chunks=tuple(chunks), draws_asked=num_draws)

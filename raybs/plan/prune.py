@@ -55,8 +55,8 @@ class Pruning:
 def find_prunable(store: Store) -> Pruning:
     """Find states that neither the sweeps of raybs nor those of `store` go on from.
 
-    These are all but forks and ends; a rolling state stays while its path misses rows.
-    Rows stay: they are small, and they are the results.
+    These are all but forks and ends, also those at goals; a rolling state stays while
+    its path misses rows. Rows stay: they are small, and they are the results.
     """
     files = store.state_files()
     needs = _needs(store, files.keys())
@@ -112,7 +112,10 @@ def _needs(store: Store, stored: AbstractSet[str]) -> _Needs:
                 followers.setdefault(key, set()).add(follower)
         known = [(k, rows[keys[k]]) for k in measured if keys[k] in rows]
         diverged = any(row["status"] == Status.DIVERGED for _, row in known)
-        ended = len(known) == len(measured) or first_met(until, known) is not None
+        goal = first_met(until, known)
+        if goal is not None:  # a state there is one that was asked to stay
+            ends.add(keys[goal])
+        ended = len(known) == len(measured) or goal is not None
         if not ended and not diverged:
             unfinished |= here
     forks = {key for key, after in followers.items() if len(after) > 1}

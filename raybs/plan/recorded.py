@@ -23,7 +23,7 @@ def find_replaced(store: Store, asked: Sequence[Asked]) -> dict[str, str]:
     records = store.read_records("sweeps", record_from_json)
     replaced = {}
     for item in asked:
-        if item.name not in records:
+        if item.name not in records or item.recorded:
             continue
         recorded, entries = records[item.name]
         lost = _lost(recorded, entries, item)
@@ -84,6 +84,8 @@ def write_sweeps(
     `failed` holds messages by the key of the state, or of the cell, not reached.
     """
     for item in asked:
+        if item.recorded:
+            continue
         keys = {key for request in item.requests for key in request.keys}
         keys |= {wanted.cell.key for wanted in item.wanted}
         infos = {request.config.dataset: request.info for request in item.requests}

@@ -20,7 +20,8 @@ class Request:
     It may end before its last epoch, at the first row that meets `until`; `stop` is the
     epoch of that row, where it is stored. `fingerprints` are those of the dataset and
     of a user's code, by name. Of a network that is not the built-in MLP planning needs
-    to know what it is like (`raybs.models.inspection`).
+    to know what it is like (`raybs.models.inspection`). With `keep` the state where it
+    ends stays stored, and is trained again where only its row is there.
     """
 
     config: ResolvedConfig
@@ -31,6 +32,7 @@ class Request:
     stop: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     network: Network | None = None
+    keep: bool = False
 
     @property
     def fingerprint(self) -> str:

@@ -23,7 +23,11 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One sweep: what it asks to be trained, and to be drawn."""
+    """One sweep: what it asks to be trained, and to be drawn.
+
+    With `keep_states` the last states of its trials stay. Of a sweep that is `recorded`
+    these are some trials alone: its record stays as it is.
+    """
 
     name: str
     title: str
@@ -31,6 +35,8 @@ class Asked:
     requests: Sequence[Request]
     wanted: Sequence[Wanted] = ()
     keep_gradients: bool = False
+    keep_states: bool = False
+    recorded: bool = False
 
 
 def find(names: Sequence[str], changes: Changes | None = None) -> list[Asked]:

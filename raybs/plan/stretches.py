@@ -35,9 +35,9 @@ class Stretch:
     `measure` are the epochs whose rows are missing (`start` itself may be one), `keep`
     the epochs whose states stay; with `goes_on` a single stretch follows, which needs
     the last state for a while. A measured row that meets `until` ends it, and all that
-    follows it. `parent` is the index in the plan of the stretch that ends where this
-    one starts. `seconds` is its estimated cost, `remaining` that of the longest chain
-    of stretches that starts with it.
+    follows it; with `keep_goal` the state there stays, too. `parent` is the index in
+    the plan of the stretch that ends where this one starts. `seconds` is its estimated
+    cost, `remaining` that of the longest chain of stretches that starts with it.
     """
 
     config: ResolvedConfig
@@ -51,6 +51,7 @@ class Stretch:
     seconds: float
     remaining: float = 0.0
     until: Mapping[str, float] = field(default_factory=dict)
+    keep_goal: bool = False
 
     @cached_property
     def keys(self) -> list[str]:

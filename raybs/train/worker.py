@@ -173,7 +173,8 @@ class Recorder:
         """Store the state of one replica, in the place of the one before."""
         carried = self.by_config[progress.configs[replica]]
         stretch, epoch = carried.stretch, progress.state.epoch
-        is_kept, written = epoch in stretch.keep, list[str]()
+        is_goal = stretch.keep_goal and carried.reached
+        is_kept, written = is_goal or epoch in stretch.keep, list[str]()
         is_needed = is_kept or epoch < stretch.stop or stretch.goes_on
         if is_needed and not is_diverged(progress.rows[replica]):
             named = to_tensors(progress.state, replica, carried.training_seconds)

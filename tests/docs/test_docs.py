@@ -27,6 +27,7 @@ from raybs.config import TrainSweep
 from raybs.config.catalog import find_sweep
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.doctor import main as doctor
+from raybs.export import main as export
 from raybs.sweep import main
 
 TOP = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_the_gradient_experiment_of_the_docs_is_a_sweep_and_so_is_the_crossed_on
 
 def test_every_option_in_the_readme_exists():
     commands = (main, grid_command, doctor, chaos, analyze, advise_command)
-    commands += (findings_command,)
+    commands += (findings_command, export)
     help_text = "".join(CliRunner().invoke(c, ["--help"]).output for c in commands)
     pages = "".join(page.read_text() for page in (PAGES[0], TOP / "docs/grids.md"))
     of_others = {"--quiet", "--no-deps", "--wheel-dir", "--follow"}  # pip's and Ray's
