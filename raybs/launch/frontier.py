@@ -1,12 +1,15 @@
 """Which pieces of a plan may start, and which are trained side by side."""
 
 import heapq
+import logging
 from typing import Any
 
 from raybs.config.keys import path
 from raybs.launch.events import Event, EventKind, OnEvent
 from raybs.plan.plan import Plan
 from raybs.plan.stretches import Report, Stretch
+
+log = logging.getLogger("raybs")
 
 
 class Frontier:
@@ -24,6 +27,7 @@ class Frontier:
         self.plan = plan
         self.num_replicas = num_replicas
         self.num_workers = num_workers
+        self.told: set[str] = set()  # by packs, whoever trains them
         self.children: dict[int, list[int]] = {}
         self.ready: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for index, stretch in enumerate(plan.stretches):
@@ -92,7 +96,10 @@ class Pack:
             self._tell(EventKind.STARTED, index)
 
     def report(self, report: Report) -> None:
-        """Pass on one epoch."""
+        """Pass on one epoch; say once what there is to say of many packs."""
+        if report.message and report.message not in self.frontier.told:
+            self.frontier.told.add(report.message)
+            log.warning(report.message)
         for position, index in enumerate(self.indices):
             if index not in self.ended:
                 kind, row = EventKind.EPOCH, report.rows.get(position)

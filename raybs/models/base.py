@@ -28,10 +28,12 @@ from raybs.store.tensors import Tensors
 class Model(Protocol):
     """A network for samples of one dataset, on its device.
 
-    `side_by_side` tells whether replicas are trained at once.
+    `side_by_side` tells whether draws are taken at once by replicas; `why_alone` says,
+    after `steps`, why replicas are trained one at a time, where a user asked for more.
     """
 
     side_by_side: bool
+    why_alone: str
 
     def init(self, configs: Sequence[TrainConfig]) -> State:
         """Make one replica per config; they share all but seed and phases."""
@@ -85,6 +87,7 @@ class MLP:
     """The built-in multilayer perceptron, with gradients in closed form."""
 
     side_by_side = True
+    why_alone = ""
 
     def __init__(self, data: Dataset) -> None:
         """Train on `data`."""

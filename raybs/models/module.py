@@ -1,4 +1,4 @@
-"""Any torch.nn.Module as a model: by autograd, one replica after the other.
+"""Any torch.nn.Module as a model: by autograd, replicas side by side if they can be.
 
 A module's random numbers are those of (seed, epoch), and its buffers are part of the
 state: so the state after an epoch is a function of the path here, too.
@@ -7,6 +7,7 @@ state: so the state after an epoch is a function of the path here, too.
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,13 +21,14 @@ from raybs.datasets.tensors import Dataset
 from raybs.models.cnn import make_cnn
 from raybs.models.cuda_graphs import Captured, cuda_graph
 from raybs.models.mlp import make_sequential
-from raybs.models.optimizers import make_update
+from raybs.models.optimizers import Update, make_update
 from raybs.models.seeding import (
     MODULE_INIT_STREAM,
     MODULE_MEASURING_STREAM,
     MODULE_TRAINING_STREAM,
     seeded,
 )
+from raybs.models.side_by_side import Replicas, steps_together, why_alone
 from raybs.models.state import (
     Names,
     Observer,
@@ -36,6 +38,7 @@ from raybs.models.state import (
     Steps,
     from_tensors,
     moment_names,
+    select,
 )
 from raybs.store.tensors import Tensors
 
@@ -66,6 +69,7 @@ class ModuleModel:
             self.loss = load(config.loss)
         # One per replica; bound to the tensors of one state after the other.
         self.pool: list[nn.Module] = []
+        self.why_alone = ""
 
     def build(self, config: TrainConfig) -> nn.Module:
         """Make the module of the seed of `config`, on the device.
@@ -92,7 +96,9 @@ class ModuleModel:
         names = _names(modules[0])
 
         def stack(name: str) -> Tensor:
-            return torch.stack([_tensor(m, name).detach() for m in modules])
+            # In one order of memory, which stored states have, too.
+            tensors = [_tensor(m, name).detach().contiguous() for m in modules]
+            return torch.stack(tensors)
 
         weights = [stack(name) for name in names.weights]
         biases = [stack(name) for name in names.biases]
@@ -116,7 +122,19 @@ class ModuleModel:
         return from_tensors(self.init(configs[:1]), stored, str(self.device))
 
     def steps(self, configs: Sequence[TrainConfig], state: State) -> Steps:
-        """Return what trains epochs, and changes the tensors of `state`."""
+        """Return what trains epochs, and changes the tensors of `state`.
+
+        Side by side where that is the same training; else `why_alone` says why not.
+        """
+        self.why_alone = ""
+        if len(configs) > 1:
+            tried = self._replicas(configs, select(state, range(len(configs))))
+            self.why_alone = why_alone(tried, configs, self.data, state.epoch)
+        # Made anew: trying may have left its marks on them.
+        packed = self._replicas(configs, state)
+        if len(configs) > 1 and not self.why_alone:
+            places = [_parameter_names(state).index(name) for name in packed.taught]
+            return steps_together(packed, _update(configs[0], state, places), self.data)
         replicas = [self.step(config, state, r) for r, config in enumerate(configs)]
 
         def train_epoch(
@@ -128,6 +146,24 @@ class ModuleModel:
                     self.walk(order[r], step, epoch.batch_size, learning_rates[r])
 
         return train_epoch
+
+    def _replicas(self, configs: Sequence[TrainConfig], state: State) -> Replicas:
+        """Make modules anew, in train mode, bound to the replicas of `state`."""
+        # Each of its own seed: not all that is drawn at init need be in the state.
+        self.pool = [self.build(config) for config in configs]
+        modules = [self.bound(state, r).train() for r in range(len(configs))]
+        names = _parameter_names(state)
+        assert state.names is not None
+        parameters = zip(names, state.weights + state.biases, strict=True)
+        buffers = zip(state.names.buffers, state.buffers, strict=True)
+        half = configs[0].precision == "bfloat16"
+        return Replicas(
+            modules=modules,
+            tensors=dict([*parameters, *buffers]),
+            taught=[names[index] for index in _taught(modules[0], state)],
+            losses=partial(self._losses, half=half),
+            half=half,
+        )
 
     def samples_per_call(self, config: TrainConfig, batch_size: int) -> int:
         """Return how many samples a Step wants at a time: those of one step."""
@@ -173,19 +209,9 @@ class ModuleModel:
         observer: Observer | None = None,
     ) -> Step:
         """Return the Step of one replica, whose module must be bound to `state`."""
-        parameters = [t[replica : replica + 1] for t in state.weights + state.biases]
-        moments = {
-            name: [t[replica : replica + 1] for t in tensors]
-            for name, tensors in state.moments.items()
-        }
         module = self._pooled(replica)
         taught = _taught(module, state)
-        update = make_update(
-            config,
-            [parameters[index] for index in taught],
-            {name: [ts[index] for index in taught] for name, ts in moments.items()},
-            state.step,
-        )
+        update = _update(config, state, taught, slice(replica, replica + 1))
         own = [_tensor(module, _parameter_names(state)[index]) for index in taught]
         names = _parameter_names(state)
         layers = observer.layers if observer else ()
@@ -208,7 +234,8 @@ class ModuleModel:
                 for layer, place in places.items():
                     total = found[place] * num if reduction == "mean" else found[place]
                     observer.observe_gradient(layer, total, num, 0)
-            update([gradient[None] for gradient in found], learning_rates)
+            # torch's fused updates read gradients as if they were contiguous.
+            update([gradient.contiguous()[None] for gradient in found], learning_rates)
             write_back(module, state, replica)
 
         if self.device.type == "cuda":
@@ -216,7 +243,12 @@ class ModuleModel:
         return step
 
     def _losses(
-        self, module: nn.Module, images: Tensor, labels: Tensor, *, half: bool = False
+        self,
+        module: Callable[[Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        *,
+        half: bool = False,
     ) -> Tensor:
         """Return one value per sample."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
@@ -409,6 +441,22 @@ def _taught(module: nn.Module, state: State) -> list[int]:
         for index, name in enumerate(_parameter_names(state))
         if _tensor(module, name).requires_grad
     ]
+
+
+def _update(
+    config: TrainConfig,
+    state: State,
+    taught: Sequence[int],
+    replicas: slice = slice(None),
+) -> Update:
+    """Return the update of some parameters of some replicas of `state`."""
+    tensors = state.weights + state.biases
+    return make_update(
+        config,
+        [tensors[index][replicas] for index in taught],
+        {n: [ts[i][replicas] for i in taught] for n, ts in state.moments.items()},
+        state.step,
+    )
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:

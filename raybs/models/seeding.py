@@ -1,6 +1,7 @@
 """Random numbers of a module: a function of (seed, stream, number), and of no past."""
 
 import contextlib
+import pickle
 import random
 from collections.abc import Iterator
 
@@ -33,3 +34,11 @@ def seeded(seed: int, stream: int, number: int = 0) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+
+
+def random_states() -> bytes:
+    """Return what changes whenever torch, NumPy or Python draws a random number."""
+    states = [random.getstate(), np.random.get_state(), torch.get_rng_state().numpy()]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states += [state.numpy() for state in torch.cuda.get_rng_state_all()]
+    return pickle.dumps(states)

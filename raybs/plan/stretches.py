@@ -15,14 +15,15 @@ from raybs.store.rows import Row
 class Report:
     """One epoch of a pack: rows by stretch, if measured; who diverged, who is done.
 
-    Those in `reached` have met what ends their trials. It crosses processes: plain
-    values, and little of them.
+    Those in `reached` have met what ends their trials. `message` is what to say once of
+    how they are trained. It crosses processes: plain values, and little of them.
     """
 
     epoch: int
     rows: dict[int, Row]
     diverged: list[int]
     reached: list[int]
+    message: str = ""
 
 
 _ANY_PHASE = Phase(batch_size=1, learning_rate=1.0, epochs=1)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -61,7 +61,7 @@ def carry(
         measured=missing,
         ends=recorder.has_reached,
     ):
-        report = recorder.take(progress)
+        report = replace(recorder.take(progress), message=model.why_alone)
         is_due = time.monotonic() - saved_at > save_seconds
         if is_due or recorder.must_save(report):
             recorder.save(progress)
