@@ -17,12 +17,15 @@ from torch.utils.data import DataLoader, Subset
 
 from raybs.config import Phase, TrainConfig
 from raybs.config.gradient_sweep import Cell
+from raybs.config.keys import Epoch
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References, sample_order
 from raybs.models.base import make_step, samples_per_call, take_steps
+from raybs.models.cnn import make_cnn
 from raybs.models.mlp import init_state
+from raybs.models.module import ModuleModel
 
 LEARNING_RATE = 0.01
 
@@ -50,26 +53,50 @@ def raybs_steps(
     return torch.no_grad()(run)
 
 
-def autograd_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
+def module_steps(
+    data: Dataset, batch_size: int, num_steps: int, network: str, *, replicas: int = 1
+) -> Run:
+    """Ours of the cnn, or of the MLP as if its gradients had no closed form."""
+    phase = Phase(batch_size=batch_size, learning_rate=LEARNING_RATE, epochs=1)
+    configs = [
+        TrainConfig(phases=(phase,), seed=r, model=network) for r in range(replicas)
+    ]
+    model = ModuleModel(configs[0], data)
+    train_epoch = torch.no_grad()(model.steps(configs, model.init(configs)))
+    epoch, rates = Epoch(batch_size, LEARNING_RATE), [LEARNING_RATE] * replicas
+    rng = np.random.default_rng(0)
+
+    def run() -> None:
+        num_samples = batch_size * num_steps
+        orders = [rng.permutation(data.num_samples)[:num_samples] for _ in configs]
+        train_epoch(torch.from_numpy(np.stack(orders)), epoch, rates, 1)
+
+    return run
+
+
+def autograd_steps(
+    data: Dataset, batch_size: int, num_steps: int, network: str = "mlp"
+) -> Run:
     """Tensors in memory, torch.nn, autograd and torch's fused SGD."""
-    model, optimizer = make_model(data)
+    model, optimizer = make_model(data, network)
 
     def run() -> None:
         order = torch.randperm(data.num_samples)[: batch_size * num_steps]
         for start in range(0, len(order), batch_size):
             picked = order[start : start + batch_size]
-            _step(
-                model, optimizer, data.train_images[picked], data.train_labels[picked]
-            )
+            images = data.train_images[picked].view(-1, *data.shape)
+            _step(model, optimizer, images, data.train_labels[picked])
 
     return run
 
 
-def loader_steps(data: Dataset, folder: Path, batch_size: int, num_steps: int) -> Run:
+def loader_steps(
+    data: Dataset, folder: Path, batch_size: int, num_steps: int, network: str = "mlp"
+) -> Run:
     """MNIST and transforms of torchvision, a DataLoader, torch.nn and autograd."""
     from torchvision import datasets, transforms
 
-    model, optimizer = make_model(data)
+    model, optimizer = make_model(data, network)
     normalize = transforms.Normalize((0.1307,), (0.3081,))
     transform = transforms.Compose([transforms.ToTensor(), normalize])
     images = datasets.MNIST(str(folder), train=True, transform=transform)
@@ -78,7 +105,7 @@ def loader_steps(data: Dataset, folder: Path, batch_size: int, num_steps: int) -
         picked = torch.randperm(len(images))[: batch_size * num_steps].tolist()
         loader = DataLoader(Subset(images, picked), batch_size, shuffle=True)
         for batch, labels in loader:
-            _step(model, optimizer, batch.flatten(1), labels)
+            _step(model, optimizer, batch, labels)
 
     return run
 
@@ -88,10 +115,10 @@ def jax_steps(data: Dataset, batch_size: int, num_steps: int) -> Run:
     import jax
     import jax.numpy as jnp
 
-    model, _ = make_model(data)
+    model, _ = make_model(data, "mlp")
     weights = [
         (jnp.asarray(layer.weight.detach().numpy().T), jnp.zeros(layer.out_features))
-        for layer in model
+        for layer in model.modules()
         if isinstance(layer, nn.Linear)
     ]
     all_images = jnp.asarray(data.train_images.numpy())
@@ -144,8 +171,8 @@ def autograd_draws(references: References, cell: Cell, num_draws: int) -> Run:
     Each gives |sum n g|, |sum g| and sum |g|: what needs every step.
     """
     data, start = references.data, references.start
-    model, optimizer = make_model(data)
-    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    model, optimizer = make_model(data, "mlp")
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     last = layers[-1].weight
 
     def run_one(number: int) -> tuple[float, ...]:
@@ -182,16 +209,19 @@ def write_idx(arrays: Arrays, folder: Path) -> None:
             (raw / f"{name}-{kind}-ubyte").write_bytes(header + pixels.tobytes())
 
 
-def make_model(data: Dataset) -> tuple[nn.Sequential, torch.optim.SGD]:
-    """Build the article's network, and the optimizer of its weights."""
-    num_features = data.train_images.shape[1]
-    model = nn.Sequential(
-        nn.Linear(num_features, 1024),
-        nn.ReLU(),
-        nn.Linear(1024, 1024),
-        nn.ReLU(),
-        nn.Linear(1024, data.num_classes),
-    )
+def make_model(data: Dataset, network: str) -> tuple[nn.Module, torch.optim.SGD]:
+    """Build the article's network or the cnn of raybs, and the optimizer of weights."""
+    if network == "cnn":
+        model = make_cnn(data.shape, data.num_classes)
+    else:
+        model = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(data.num_features, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, data.num_classes),
+        )
     return model, torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
 
 

@@ -24,6 +24,9 @@ OURS, AUTOGRAD, LOADER, JAX = "raybs", "autograd in memory", "DataLoader", "JAX 
 BFLOAT16, MATMUL, LAYER = "raybs bfloat16", "float32 matmul", "one layer's matmul"
 READ, READ_NUMPY = "reading weights, torch", "reading weights, NumPy"
 MEMORY = "reading memory"
+MODULE, CNN = "raybs, MLP as a module", "raybs, cnn"
+CNN_AUTOGRAD, CNN_LOADER = "autograd in memory, cnn", "DataLoader, cnn"
+CNN_PACK, CNN_REPLICAS = "4 replicas, cnn", 4
 
 
 @click.command()
@@ -95,6 +98,14 @@ def contenders(batch_size: int, num_steps: int, folder: Path) -> dict[str, Conte
     timed[BFLOAT16] = (ours(precision="bfloat16"), num_steps)
     for num in REPLICAS:
         timed[f"{num} replicas"] = (ours(replicas=num), num * num_steps)
+    sizes = data, batch_size, num_steps
+    timed[MODULE] = (made.module_steps(*sizes, "mlp"), num_steps)
+    timed[CNN] = (made.module_steps(*sizes, "cnn"), num_steps)
+    timed[CNN_AUTOGRAD] = (made.autograd_steps(*sizes, "cnn"), num_steps)
+    loader = made.loader_steps(data, folder, batch_size, num_steps, "cnn")
+    timed[CNN_LOADER] = (loader, num_steps)
+    pack = made.module_steps(*sizes, "cnn", replicas=CNN_REPLICAS)
+    timed[CNN_PACK] = (pack, CNN_REPLICAS * num_steps)
     timed[MATMUL] = (lambda: torch.mm(square, square), 1)
     # The same product, through MKL and through OpenBLAS: how fast weights are read.
     matrix, column = square.numpy(), vector.numpy()
@@ -133,6 +144,8 @@ def text(frame: pd.DataFrame) -> str:
             markdown(pd.DataFrame(precisions)),
             "Speed per replica, packed side by side, against one alone:",
             markdown(pd.DataFrame(packs)),
+            "Any torch.nn.Module, by autograd, against the loops of the same module:",
+            markdown(pd.DataFrame([module_row(size, g) for size, g in groups])),
         ]
     )
 
@@ -154,6 +167,20 @@ def step_row(batch_size: int, times: pd.DataFrame) -> dict[str, object]:
         "of matmul peak, %": spread(100 * speed, 0),
         "one layer's matmul, % of peak": spread(100 * layer, 0),
     }
+
+
+def module_row(batch_size: int, times: pd.DataFrame) -> dict[str, object]:
+    """Compare steps at one batch size with other loops over the same modules."""
+    row: dict[str, object] = {"batch size": batch_size}
+    for name, ours, plain, loader in (
+        ("MLP", MODULE, AUTOGRAD, LOADER),
+        ("cnn", CNN, CNN_AUTOGRAD, CNN_LOADER),
+    ):
+        row[f"{name}, us"] = spread(times[ours] * 1e6, 0)
+        row[f"{name}: {AUTOGRAD} / raybs"] = spread(times[plain] / times[ours])
+        row[f"{name}: {LOADER} / raybs"] = spread(times[loader] / times[ours])
+    speed = times[CNN] / times[CNN_PACK]
+    return row | {f"cnn: speed of each of {CNN_REPLICAS} side by side": spread(speed)}
 
 
 def limits(times: pd.DataFrame) -> str:

@@ -66,17 +66,29 @@ def test_contenders_train(subset, tmp_path, batch_size, monkeypatch):
 
     def recorded_model(*arguments):
         made = make_model(*arguments)
-        weights.append(made[0][0].weight)
+        weights.append(next(made[0].parameters()))
         return made
+
+    class RecordedModule(contenders.ModuleModel):
+        def init(self, configs):
+            state = super().init(configs)
+            weights.append(state.weights[0])
+            return state
 
     monkeypatch.setattr(contenders, "init_state", recorded_state)
     monkeypatch.setattr(contenders, "make_model", recorded_model)
+    monkeypatch.setattr(contenders, "ModuleModel", RecordedModule)
     contenders.write_idx(subset.arrays, tmp_path)
     runs = [
         contenders.raybs_steps(subset.data, batch_size, 2),
         contenders.raybs_steps(subset.data, batch_size, 2, replicas=2),
         contenders.autograd_steps(subset.data, batch_size, 2),
         contenders.loader_steps(subset.data, tmp_path, batch_size, 2),
+        contenders.autograd_steps(subset.data, batch_size, 2, "cnn"),
+        contenders.loader_steps(subset.data, tmp_path, batch_size, 2, "cnn"),
+        contenders.module_steps(subset.data, batch_size, 2, "mlp"),
+        contenders.module_steps(subset.data, batch_size, 2, "cnn"),
+        contenders.module_steps(subset.data, batch_size, 2, "cnn", replicas=2),
     ]
     before = [weight.detach().clone() for weight in weights]
     for run in runs:
@@ -133,13 +145,24 @@ def test_ratios_are_taken_within_a_round():
         for name, seconds in (
             (step.OURS, 1.0),
             (step.AUTOGRAD, 3.0),
+            (step.LOADER, 4.0),
             (step.BFLOAT16, 0.5),
             (step.MATMUL, 0.02),
             (step.READ, 0.001),
             (step.READ_NUMPY, 0.001),
             (step.MEMORY, 0.1),
             (step.LAYER, 0.002),
+            (step.MODULE, 2.0),
+            (step.CNN, 0.5),
+            (step.CNN_AUTOGRAD, 0.505),
+            (step.CNN_LOADER, 0.8),
+            (step.CNN_PACK, 0.4),
             *((f"{n} replicas", 1.0) for n in step.REPLICAS),
         )
     ]
-    assert "3.00 (2.10-3.00)" in step.text(pd.DataFrame(rows))
+    said = step.text(pd.DataFrame(rows))
+    assert "3.00 (2.10-3.00)" in said
+    of_module = "1.50 (1.05-1.50) | 2.00 (2.00-2.00)"
+    of_cnn = "1.01 (1.01-1.01) | 1.60 (1.60-1.60) | 1.25 (1.25-1.25)"
+    assert of_module in said
+    assert of_cnn in said
