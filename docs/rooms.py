@@ -173,8 +173,8 @@ def half(place: Place) -> float:
 
 
 def package_of(room: str) -> str:
-    """`raybs` for `raybs.store`."""
-    return room.split(".")[0]
+    """`raybs` for `raybs.store`; of an arrow that passes, that of where it begins."""
+    return room.split(">")[0].split(".")[0]
 
 
 def name_of(room: str) -> str:

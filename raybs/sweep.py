@@ -14,7 +14,7 @@ from raybs.cli.grid import grid_command
 from raybs.cli.groups import SETTINGS, Branching
 from raybs.cli.prune import prune_store
 from raybs.cli.values import SweepName
-from raybs.config.catalog import find_sweep, sweep_names
+from raybs.config.catalog import find_sweep, left_out, sweep_names
 from raybs.config.gradient_sweep import GradientSweep
 from raybs.plan.overrides import Changes
 from raybs.plan.resolve import Asked, find
@@ -72,7 +72,7 @@ def sweep_command(
 
 
 def find_asked(names: tuple[str, ...], changes: Changes) -> list[Asked]:
-    """Return what the sweeps `names` ask for with `changes`.
+    """Return what the sweeps `names` ask for with `changes`; say what they leave out.
 
     Raises:
         ValueError: None is named, or one is not as it must be.
@@ -81,7 +81,11 @@ def find_asked(names: tuple[str, ...], changes: Changes) -> list[Asked]:
         raise ValueError(f"Name a sweep: {', '.join(sweep_names())}; or see --help.")
     if "grid" in names:
         raise ValueError("'grid' stands alone: python -m raybs.sweep grid --help.")
-    return find(names, changes)
+    asked = find(names, changes)
+    for name in names:
+        if lacking := left_out(name):
+            click.echo(f"{name} runs {lacking}.")
+    return asked
 
 
 def say_sweeps() -> None:

@@ -1,6 +1,7 @@
 """What is claimed, as data: the article's findings and numbers, and a reader's own.
 
-`findings.toml` has all of the article's, and says what its keys mean.
+`findings.toml` has all of the article's, and says what its keys mean; `networks.toml`
+asks some of its findings of other networks.
 """
 
 import functools
@@ -14,8 +15,9 @@ from typing import Literal
 
 from analysis.claims.schema import ContrastEntry, File, read_file
 
-Kind = Literal["finding", "statement", "number", "own"]
-"""A finding of the article, another of its sentences, a printed number, a reader's."""
+Kind = Literal["finding", "statement", "number", "network", "own"]
+"""A finding of the article, another of its sentences, a printed number, a finding asked
+of another network, a reader's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ class Claim:
 
     `unit` is what repeats, seeds or draws, and `num_needed` how many of them it takes.
     `reproduced`: the project states that its runs support it. `printed`: the numbers
-    that a claim of kind "number" is about.
+    that a claim of kind "number" is about. `network`: what a claim of that kind asks
+    its finding of.
     """
 
     kind: Kind
@@ -62,6 +65,7 @@ class Claim:
     num_needed: int = 2
     protocol: str = ""
     finding: int | None = None
+    network: str = ""
     reproduced: bool = False
     printed: tuple[float, ...] = ()
 
@@ -92,14 +96,19 @@ NUM_SEEDS = 5
 @functools.cache
 def article() -> Claims:
     """Return the sections, findings and numbers of the article."""
-    text = (resources.files("analysis.claims") / "findings.toml").read_text("utf-8")
-    file = read_file(tomllib.loads(text), "findings.toml")
+    file = _bundled("findings.toml")
     sections = tuple(Section(**dict(entry)) for entry in file.section)
     return Claims(sections=sections, claims=tuple(_claims(file, sections)))
 
 
+@functools.cache
+def of_networks() -> tuple[Claim, ...]:
+    """Return the findings of the article that are asked of other networks."""
+    return tuple(_claims(_bundled("networks.toml"), (), kind="network"))
+
+
 def load_claims(path: str | None = None) -> Claims:
-    """Return the article's claims, and those of the TOML file `path`.
+    """Return the article's claims, those of other networks, and of the file `path`.
 
     Raises:
         ValueError: The file is not of that form; all that is wrong is listed. Or it
@@ -107,6 +116,7 @@ def load_claims(path: str | None = None) -> Claims:
         OSError: It cannot be read.
     """
     known = article()
+    known = replace(known, claims=(*known.claims, *of_networks()))
     if path is None:
         return known
     try:
@@ -114,10 +124,17 @@ def load_claims(path: str | None = None) -> Claims:
     except ValueError as error:  # of TOML, or of UTF-8
         raise ValueError(f"{path} is no TOML file: {error}") from None
     file = read_file(value, path)
-    if file.section or any(entry.finding for entry in file.claim):
-        raise ValueError(f"{path}: [[section]] and finding are the article's alone")
-    own = _claims(file, known.sections, is_own=True)
+    if file.section or any(entry.finding or entry.network for entry in file.claim):
+        raise ValueError(
+            f"{path}: [[section]], finding and network are the article's alone"
+        )
+    own = _claims(file, known.sections, kind="own")
     return replace(known, claims=(*known.claims, *own))
+
+
+def _bundled(name: str) -> File:
+    text = (resources.files("analysis.claims") / name).read_text("utf-8")
+    return read_file(tomllib.loads(text), name)
 
 
 def printed_numbers() -> dict[str, dict[str, tuple[float, ...]]]:
@@ -131,14 +148,14 @@ def printed_numbers() -> dict[str, dict[str, tuple[float, ...]]]:
 
 
 def _claims(
-    file: File, sections: Sequence[Section], *, is_own: bool = False
+    file: File, sections: Sequence[Section], *, kind: Kind | None = None
 ) -> Iterator[Claim]:
+    """Yield the claims of a file: all of one `kind`, or the article's."""
     protocols = {section.sweep: section.protocol for section in sections}
     for entry in file.claim:
         parts = [_expanded(part, entry.metric) for part in entry.contrasts]
-        kind: Kind = "finding" if entry.finding else "statement"
         yield Claim(
-            kind="own" if is_own else kind,
+            kind=kind or ("finding" if entry.finding else "statement"),
             sentence=entry.sentence,
             sweep=entry.sweep,
             protocol=entry.protocol or protocols.get(entry.sweep, ""),
@@ -146,6 +163,7 @@ def _claims(
             unit=entry.unit,
             num_needed=entry.seeds or entry.draws or 0,
             finding=entry.finding,
+            network=entry.network,
             reproduced=entry.reproduced,
         )
     for numbers in file.numbers:
@@ -153,7 +171,7 @@ def _claims(
             printed = given if isinstance(given, tuple) else (given,)
             bounds = [file.tolerances[metric].around(number) for number in printed]
             yield Claim(
-                kind="own" if is_own else "number",
+                kind=kind or "number",
                 sentence=numbers.sentence,
                 sweep=numbers.sweep,
                 protocol=protocols.get(numbers.sweep, ""),

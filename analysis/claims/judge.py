@@ -53,8 +53,10 @@ def judge(
 ) -> list[Verdict]:
     """Return a verdict on each of the claims, in their order.
 
-    `training` are the trials of all sweeps, `draws` the gradient sweeps by name.
+    `training` are the trials of all sweeps, `draws` the gradient sweeps by name. Claims
+    about other networks are left out where their sweep was not run.
     """
+    asked = [claim for claim in claims.claims if _is_asked(claim, training)]
     known = with_growth(training) if training is not None else None
     results = [
         [
@@ -63,14 +65,21 @@ def judge(
                 claim.contrasts, gather(claim, known, draws), strict=True
             )
         ]
-        for claim in claims.claims
+        for claim in asked
     ]
     judged: dict[int, Verdict] = {}
-    for kind in dict.fromkeys(claim.kind for claim in claims.claims):
-        places = [i for i, claim in enumerate(claims.claims) if claim.kind == kind]
-        family = [(claims.claims[i], results[i]) for i in places]
+    for kind in dict.fromkeys(claim.kind for claim in asked):
+        places = [i for i, claim in enumerate(asked) if claim.kind == kind]
+        family = [(asked[i], results[i]) for i in places]
         judged |= zip(places, _verdicts(family), strict=True)
     return [judged[i] for i in range(len(results))]
+
+
+def _is_asked(claim: Claim, training: Frames | None) -> bool:
+    """Tell whether a claim is to be judged, be it as not run."""
+    if claim.kind != "network":
+        return True
+    return training is not None and claim.sweep in set(training.trials["sweep"])
 
 
 def _test(contrast: Contrast, evidence: Evidence, claim: Claim) -> Result:

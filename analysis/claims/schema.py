@@ -110,6 +110,7 @@ class ClaimEntry(Entry):
     sentence: Text
     sweep: Text
     finding: Size | None = None
+    network: Text = ""
     protocol: Text = ""
     metric: Text = ""
     contrasts: Annotated[tuple[ContrastEntry, ...], pydantic.Field(min_length=1)]

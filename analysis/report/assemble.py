@@ -51,10 +51,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the page says; `unplaced` are claims about no sweep that it shows."""
+    """All that the page says; `unplaced` are claims about no sweep that it shows.
+
+    `networks` are findings asked of other networks, none where their sweep was not run.
+    """
 
     tally: str
     findings: tuple[Judged, ...]
+    networks: tuple[Judged, ...]
     sections: tuple[Part, ...]
     others: tuple[Part, ...]
     unplaced: Part
@@ -86,6 +90,7 @@ def assemble(store: Store, claims: Claims, *, names: Sequence[str] = ()) -> Repo
     return Report(
         tally=tally(shown),
         findings=_of_kind(judged, "finding"),
+        networks=_of_kind(judged, "network"),
         sections=tuple(sections),
         others=tuple(others),
         unplaced=_unplaced([j for j in judged if j.verdict.claim.sweep not in known]),
@@ -179,7 +184,7 @@ def _command(name: str, judged: Sequence[Judged]) -> str:
 
 
 def _key(claim: Claim, number: int) -> str:
-    return f"finding-{claim.finding}" if claim.finding else f"claim-{number}"
+    return f"finding-{claim.finding}" if claim.kind == "finding" else f"claim-{number}"
 
 
 def _of_kind(judged: Iterable[Judged], kind: str) -> tuple[Judged, ...]:

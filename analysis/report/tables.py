@@ -43,6 +43,7 @@ HEADS = {
     "finding": "The article's findings",
     "statement": "What its text says besides",
     "number": "Its numbers, and the means of ours (95 %)",
+    "network": "Does it hold for another network?",
     "own": "Your claims",
 }
 
@@ -200,9 +201,13 @@ def split_table(drawn: Draws) -> pd.DataFrame:
 
 
 def findings_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """Return one row per claim that is no printed number, as text."""
+    """Return one row per claim that is no printed number, as text.
+
+    The network that a claim is about, where it is about one, comes first.
+    """
     rows = [
-        {
+        ({"network": verdict.claim.network} if verdict.claim.network else {})
+        | {
             "finding": str(verdict.claim.finding or ""),
             "says": verdict.claim.sentence,
             "verdict": verdict.verdict,

@@ -34,6 +34,9 @@ Texts = dict[str, str]
 Charts = dict[str, alt.TopLevelMixin]
 """Texts in Markdown, and charts, by the names of their files."""
 
+WRAPPED = ("network", "says", "our runs", "config", "printed", "ours")
+"""Columns of verdicts whose lines are broken."""
+
 BULLET: dict[str, Any] = {"initial_indent": "  - ", "subsequent_indent": "    "}
 
 
@@ -93,7 +96,7 @@ def print_findings(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts: findings with a sentence each, then printed numbers."""
     for head, table in findings_tables(verdicts):
         click.echo(f"\n{head}:")
-        print_table(table, wrapped=("says", "our runs", "config", "printed", "ours"))
+        print_table(table, wrapped=WRAPPED)
     click.echo(tally(verdicts), nl=bool(tally(verdicts)))
 
 

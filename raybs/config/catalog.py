@@ -55,7 +55,18 @@ def find_sweep(given: str) -> tuple[str, str, Sweep]:
     if words is not None and not isinstance(words, str):
         raise ValueError(f"{given}: its __doc__ is {words!r}; use text, or none.")
     title = next(iter((words or "").strip().splitlines()), name)
+    if lacking := left_out(given):
+        title = f"{title.removesuffix('.')} ({lacking})"
     return name, to_line(title), sweep
+
+
+def left_out(given: str) -> str:
+    """Say what a sweep of raybs, once found, leaves out on this machine, and why.
+
+    That is its constant LEFT_OUT; "" is nothing.
+    """
+    module = sys.modules.get(f"sweeps.{given}")
+    return str(getattr(module, "LEFT_OUT", ""))
 
 
 def check_own_name(name: str) -> None:

@@ -31,22 +31,33 @@ def data_folder() -> Path:
     return Path(os.environ.get("RAYBS_DATA") or Path(caches) / "raybs").expanduser()
 
 
+def kept_at(name: str, folder: Path) -> Path | None:
+    """Return where `folder` holds a dataset of torchvision's; None if it does not.
+
+    In an .npz, or in a folder of IDX files, or of torchvision's own.
+    """
+    archive = folder / f"{name}.npz"
+    if archive.is_file():
+        return archive
+    names = (name, name.replace("_", "-"), TORCHVISION[name][1])
+    places = (folder / part for part in names)
+    return next((place for place in places if place.is_dir()), None)
+
+
 def read_named(name: str, folder: Path) -> Parts:
     """Read a dataset of torchvision's from `folder`, or download it into there."""
-    kept = folder / f"{name}.npz"
-    if kept.is_file():
-        return read_archive(kept)
-    own = folder / TORCHVISION[name][1]
-    for place in (folder / name, folder / name.replace("_", "-"), own):
-        # Not those of torchvision by torchvision, which unpickles what lies beside.
-        if place.is_dir() and place.name != "cifar-10-batches-py":
-            return read_folder(place)
-    if own.is_dir():  # pickles, whose hashes it knows
+    place = kept_at(name, folder)
+    if place is None:
+        parts = _download(name, folder)
+        with _replacing(folder / f"{name}.npz") as kept:
+            np.savez_compressed(kept, allow_pickle=False, **parts)
+        return parts
+    if place.is_file():
+        return read_archive(place)
+    if place.name == "cifar-10-batches-py":  # pickles, whose hashes torchvision knows
         return _from_torchvision(name, folder, download=False)
-    parts = _download(name, folder)
-    with _replacing(kept) as place:
-        np.savez_compressed(place, allow_pickle=False, **parts)
-    return parts
+    # Not by torchvision, which unpickles what lies beside.
+    return read_folder(place)
 
 
 def _download(name: str, folder: Path) -> Parts:

@@ -98,7 +98,7 @@ def test_a_reader_adds_a_claim_in_the_same_form():
         Contrast(metric=accuracy, of="c", minus="b", low=0),
     )
     assert (claim.unit, claim.num_needed) == ("seeds", 3)
-    assert len(load_claims("mine.toml").claims) == len(article().claims) + 1
+    assert len(load_claims("mine.toml").claims) == len(load_claims().claims) + 1
 
 
 def test_numbers_become_a_claim_each_by_the_tolerances():
@@ -197,7 +197,7 @@ GOOD = 'sentence = "x"\nsweep = "mine"\nmetric = "m"\nseeds = 3\n'
         ("[[claims]]\nx = 1", "claims: Extra inputs"),
         (
             f"[[claim]]\nfinding = 1\n{GOOD}contrasts = [{{of='a', above=0}}]",
-            "finding are the article's alone",
+            "finding and network are the article's alone",
         ),
     ],
 )
