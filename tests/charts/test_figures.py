@@ -93,6 +93,8 @@ def grid_frames(*optimizers, diverged=False):
     same = {"sweep": "grid", "title": "Title", "num_samples": 64, "until": ""}
     same |= {"dataset": "mnist", "budget": "2 epochs", "schedule": "constant"}
     same |= {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    same |= {"model": "mlp", "loss": "cross_entropy"}
+    same |= {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
     same |= {"hidden": "8", "init": "default", "precision": "float32"}
     return Frames(
         trials=pd.DataFrame(trials).assign(**same), history=pd.DataFrame(history)
