@@ -15,10 +15,9 @@ from rich.console import Console
 
 from raybs.beside import check_workers_import_raybs, import_beside
 from raybs.config.catalog import check_own_name
-from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.config.keys import is_closed_form
+from raybs.config.gradient_sweep import Cell, GradientSweep, Sweep
+from raybs.config.keys import fingerprint_of, is_closed_form
 from raybs.config.sweep import TrainSweep
-from raybs.config.trial import TrainConfig
 from raybs.config.units import size
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.launch.calibration import Calibration
@@ -150,10 +149,15 @@ def with_networks(asked: Sequence[Asked], store: Store) -> list[Asked]:
             of, though its code is the same.
     """
     groups: dict[str, list[Request]] = {}
-    for request in (request for item in asked for request in item.requests):
-        if not is_closed_form(request.config):
-            key = network_key(request.config, request.fingerprint)
-            groups.setdefault(key, []).append(request)
+    cells: dict[str, list[Cell]] = {}
+    for item in asked:
+        for request in item.requests:
+            if not is_closed_form(request.config):
+                key = network_key(request.config, request.fingerprint)
+                groups.setdefault(key, []).append(request)
+        for wanted in item.wanted:
+            key = _cell_network(wanted.cell, item)
+            cells.setdefault(key, []).append(wanted.cell)
     if not groups:
         return list(asked)
     from raybs.models.inspection import inspect_network
@@ -162,7 +166,8 @@ def with_networks(asked: Sequence[Asked], store: Store) -> list[Asked]:
     networks: dict[str, Network] = {}
     for key, requests in groups.items():
         configs = [request.config for request in requests]
-        network = inspect_network(configs, load_arrays(configs[0].dataset))
+        arrays = load_arrays(configs[0].dataset)
+        network = inspect_network(configs, arrays, cells.get(key, ()))
         if key in known and (what := known[key].differs(network)):
             raise ValueError(
                 f"{configs[0].model} is not the network that {store.uri} has rows of, "
@@ -175,15 +180,23 @@ def with_networks(asked: Sequence[Asked], store: Store) -> list[Asked]:
 
 
 def _with_networks(item: Asked, networks: Mapping[str, Network]) -> Asked:
-    def network_of(request: Request) -> Network | None:
-        return networks.get(network_key(request.config, request.fingerprint))
-
-    requests = [replaced(r, network=network_of(r)) for r in item.requests]
-    by_config: dict[TrainConfig, Network | None] = {
-        request.config: request.network for request in requests
-    }
-    wanted = [replaced(w, network=by_config.get(w.cell.config)) for w in item.wanted]
+    requests = [
+        replaced(r, network=networks.get(network_key(r.config, r.fingerprint)))
+        for r in item.requests
+    ]
+    wanted = [
+        replaced(w, network=networks.get(_cell_network(w.cell, item)))
+        for w in item.wanted
+    ]
     return replaced(item, requests=requests, wanted=wanted)
+
+
+def _cell_network(cell: Cell, item: Asked) -> str:
+    """Return the key of the network that draws of `item` are of."""
+    prints = {
+        n: f for request in item.requests for n, f in request.fingerprints.items()
+    }
+    return network_key(cell.config, fingerprint_of(cell.config, prints))
 
 
 def _record_networks(asked: Sequence[Asked], store: Store) -> None:

@@ -5,7 +5,6 @@ state: so the state after an epoch is a function of the path here, too.
 """
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,8 @@ from raybs.config.keys import Epoch
 from raybs.config.own import is_own
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.models.cnn import make_cnn
 from raybs.models.cuda_graphs import Captured, cuda_graph
-from raybs.models.mlp import make_sequential
+from raybs.models.making import make_module
 from raybs.models.optimizers import make_update
 from raybs.models.seeding import (
     MODULE_INIT_STREAM,
@@ -73,18 +71,10 @@ class ModuleModel:
         Raises:
             ValueError: What makes it is not as it must be.
         """
-        shape, num_classes = self.data.shape, self.data.num_classes
+        data = self.data
         with seeded(config.seed, MODULE_INIT_STREAM), torch.enable_grad():
-            if self.own:
-                module = _call(self.own, config.model, num_classes)
-                _check_module(config.model, module)
-                _materialize(module, shape)
-            elif config.model == "cnn":
-                module = make_cnn(shape, num_classes)
-            else:
-                module = make_sequential(config, self.data.num_features, num_classes)
-        placed: nn.Module = module.to(self.device)
-        return placed
+            module = make_module(config, self.own, data.shape, data.num_classes)
+        return module.to(self.device)
 
     def init(self, configs: Sequence[TrainConfig]) -> State:
         """Make one replica per config; they share all but seed and phases."""
@@ -92,7 +82,9 @@ class ModuleModel:
         names = _names(modules[0])
 
         def stack(name: str) -> Tensor:
-            return torch.stack([_tensor(m, name).detach() for m in modules])
+            # Contiguous: the fused optimizers of torch do not look at strides.
+            tensors = [_tensor(m, name).detach() for m in modules]
+            return torch.stack(tensors).contiguous()
 
         weights = [stack(name) for name in names.weights]
         biases = [stack(name) for name in names.biases]
@@ -202,13 +194,18 @@ class ModuleModel:
             with torch.enable_grad():
                 values = self._losses(module, images[0], labels[0], half=half)
                 loss = values.mean() if reduction == "mean" else values.sum()
-                found = torch.autograd.grad(loss, own, materialize_grads=True)
+                found = torch.autograd.grad(loss, own, allow_unused=True)
             if observer:
                 num = labels.shape[1]
+                scale = num if reduction == "mean" else 1
                 for layer, place in places.items():
-                    total = found[place] * num if reduction == "mean" else found[place]
-                    observer.observe_gradient(layer, total, num, 0)
-            update([gradient[None] for gradient in found], learning_rates)
+                    gradient = found[place]
+                    if gradient is None:
+                        gradient = torch.zeros_like(own[place])
+                    observer.observe_gradient(layer, gradient * scale, num, 0)
+            # Contiguous: the fused optimizers of torch do not look at strides.
+            gradients = [None if g is None else g.contiguous()[None] for g in found]
+            update(gradients, learning_rates)
             write_back(module, state, replica)
 
         if self.device.type == "cuda":
@@ -312,75 +309,6 @@ def _at_rest(module: nn.Module) -> Iterator[None]:
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, labels, reduction="none")
-
-
-def _call(make: Callable[..., Any], name: str, num_classes: int) -> Any:
-    """Call what makes a network, with the number of classes if it takes it.
-
-    Raises:
-        ValueError: It cannot be called so, or raises.
-    """
-    try:
-        parameters = inspect.signature(make).parameters.values()
-    except (TypeError, ValueError):
-        parameters = ()  # type: ignore[assignment]
-    takes = any(
-        p.kind is p.VAR_KEYWORD
-        or (p.name == "num_classes" and p.kind is not p.POSITIONAL_ONLY)
-        for p in parameters
-    )
-    needed = [
-        p.name
-        for p in parameters
-        if p.default is p.empty
-        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        and p.name != "num_classes"
-    ]
-    if needed:
-        raise ValueError(
-            f"{name} needs {', '.join(needed)}; it is called with num_classes alone, "
-            "or with nothing: give the others defaults."
-        )
-    try:
-        return make(num_classes=num_classes) if takes else make()
-    except Exception as error:
-        raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
-
-
-def _check_module(name: str, module: Any) -> None:
-    """Refuse what cannot be trained.
-
-    Raises:
-        ValueError: It cannot.
-    """
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"{name} returned {type(module).__name__}, not a torch.nn.Module."
-        )
-    parameters = dict(module.named_parameters())
-    if not parameters:
-        raise ValueError(f"{name}: the module has no parameters to train.")
-    for own, parameter in [*parameters.items(), *module.named_buffers()]:
-        if parameter.layout is not torch.strided:
-            raise ValueError(f"{name}: {own} is sparse; only dense tensors are stored.")
-        if parameter.device.type != "cpu":
-            raise ValueError(
-                f"{name}: {own} is on {parameter.device}; make the module on the CPU, "
-                "raybs moves it."
-            )
-    for own, parameter in parameters.items():
-        if parameter.dtype != torch.float32:
-            raise ValueError(
-                f"{name}: {own} is {parameter.dtype}; parameters must be float32 "
-                "(--precision bfloat16 computes in it)."
-            )
-
-
-def _materialize(module: nn.Module, shape: Sequence[int]) -> None:
-    """Let lazy layers see the shape of a sample."""
-    if any(isinstance(p, nn.UninitializedParameter) for p in module.parameters()):
-        with _at_rest(module), torch.no_grad():
-            module(torch.zeros(2, *shape))
 
 
 def _names(module: nn.Module) -> Names:
