@@ -62,8 +62,9 @@ class Net(nn.Module):
 
     def forward(self, x):
         h = self.noise(torch.relu(self.norm(self.first(x)))).flatten(1)
-        h = self.drop(torch.relu(self.into(h)))
-        # Tied, and transposed: its gradient is not contiguous.
+        # Of a copy transposed: its gradient is not contiguous.
+        h = h @ self.into.weight.t().contiguous() + self.into.bias
+        h = self.drop(torch.relu(h))
         return self.last(torch.relu(h @ self.back.weight) @ self.tied.t() @ self.tied)
 
 def make(num_classes):
