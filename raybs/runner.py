@@ -6,8 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from dataclasses import replace as replaced
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,7 @@ from rich.console import Console
 from raybs.beside import check_workers_import_raybs, import_beside
 from raybs.config.catalog import check_own_name
 from raybs.config.gradient_sweep import GradientSweep, Sweep
-from raybs.config.keys import is_closed_form
 from raybs.config.sweep import TrainSweep
-from raybs.config.trial import TrainConfig
 from raybs.config.units import size
 from raybs.datasets.dataset import Arrays, load_arrays
 from raybs.launch.calibration import Calibration
@@ -27,14 +24,13 @@ from raybs.launch.stopping import stopping
 from raybs.plan.overrides import Changes
 from raybs.plan.plan import Plan, plan_for
 from raybs.plan.recorded import find_replaced, write_sweeps
-from raybs.plan.requests import Request
 from raybs.plan.resolve import Asked, ask, find
 from raybs.plan.speeds import usual_speed
 from raybs.store.draws import fold
-from raybs.store.networks import Network, network_from_json, network_key
 from raybs.store.opening import Place, open_store
 from raybs.store.store import Store
 from raybs.trackers.terminal import Display
+from raybs.train.networks import record_networks, with_networks
 
 if TYPE_CHECKING:
     from analysis.frames.draws import Draws
@@ -146,60 +142,6 @@ def first_plan(asked: Sequence[Asked], store: Store, resources: Resources) -> Pl
     return plan_for(asked, store, speed)
 
 
-def with_networks(asked: Sequence[Asked], store: Store) -> list[Asked]:
-    """Try all networks but the built-in MLP, and add what planning needs of them.
-
-    Raises:
-        ValueError: One cannot be trained; or it is not the one that `store` has rows
-            of, though its code is the same.
-    """
-    groups: dict[str, list[Request]] = {}
-    for request in (request for item in asked for request in item.requests):
-        if not is_closed_form(request.config):
-            key = network_key(request.config, request.fingerprint)
-            groups.setdefault(key, []).append(request)
-    if not groups:
-        return list(asked)
-    from raybs.models.inspection import inspect_network
-
-    known = store.read_records("networks", network_from_json)
-    networks: dict[str, Network] = {}
-    for key, requests in groups.items():
-        configs = [request.config for request in requests]
-        network = inspect_network(configs, load_arrays(configs[0].dataset))
-        if key in known and (what := known[key].differs(network)):
-            raise ValueError(
-                f"{configs[0].model} is not the network that {store.uri} has rows of, "
-                f"though its files are the same: {what}. It uses something that its "
-                "files do not show, a file that it reads or a global; undo that "
-                "change, or give another --results."
-            )
-        networks[key] = network
-    return [_with_networks(item, networks) for item in asked]
-
-
-def _with_networks(item: Asked, networks: Mapping[str, Network]) -> Asked:
-    def network_of(request: Request) -> Network | None:
-        return networks.get(network_key(request.config, request.fingerprint))
-
-    requests = [replaced(r, network=network_of(r)) for r in item.requests]
-    by_config: dict[TrainConfig, Network | None] = {
-        request.config: request.network for request in requests
-    }
-    wanted = [replaced(w, network=by_config.get(w.cell.config)) for w in item.wanted]
-    return replaced(item, requests=requests, wanted=wanted)
-
-
-def _record_networks(asked: Sequence[Asked], store: Store) -> None:
-    """Write down what rows will be of, unless it is known."""
-    known = store.read_records("networks", network_from_json)
-    for request in (request for item in asked for request in item.requests):
-        if request.network:
-            key = network_key(request.config, request.fingerprint)
-            if key not in known:
-                store.write_record("networks", key, asdict(request.network))
-
-
 def carry_out(
     asked: Sequence[Asked],
     plan: Plan,
@@ -267,7 +209,7 @@ def _start(
         for name in replaced:
             delete_figures(store, name, figures)
         replaced.clear()
-    _record_networks(asked, store)
+    record_networks(asked, store)
     write_sweeps(store, asked, failed={})
 
 

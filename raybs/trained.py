@@ -18,10 +18,11 @@ from raybs.launch.resources import Resources
 from raybs.plan.plan import Plan
 from raybs.plan.requests import Request, requests, with_stops
 from raybs.plan.resolve import Asked
-from raybs.runner import carry_out, first_plan, with_networks
+from raybs.runner import carry_out, first_plan
 from raybs.store.opening import Place, as_store, open_store
 from raybs.store.store import Store
 from raybs.store.trials import RecordedTrial, find_trial
+from raybs.train.networks import with_networks
 
 if TYPE_CHECKING:
     from torch import nn

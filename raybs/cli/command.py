@@ -28,9 +28,10 @@ from raybs.plan.plan import Plan
 from raybs.plan.recorded import find_replaced
 from raybs.plan.resolve import Asked
 from raybs.plan.speeds import has_half, slower_half
-from raybs.runner import carry_out, first_plan, num_workers, with_networks
+from raybs.runner import carry_out, first_plan, num_workers
 from raybs.store.opening import open_store
 from raybs.store.store import Store
+from raybs.train.networks import with_networks
 
 OPTIONS = [
     results_option,

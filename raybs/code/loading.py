@@ -132,7 +132,7 @@ def importing(source: Source) -> Iterator[None]:
     if not source.files:
         yield
         return
-    own = {_module_of(path) for path in source.files}
+    own = {name for path in source.files for name in _modules_of(path)}
     before = {name: sys.modules.pop(name) for name in own if name in sys.modules}
     kept = _modules.setdefault((source.root, source.fingerprint), {})
     sys.modules.update(kept)
@@ -152,6 +152,8 @@ def importing(source: Source) -> Iterator[None]:
 _modules: dict[tuple[str, str], dict[str, Any]] = {}
 
 
-def _module_of(path: str) -> str:
+def _modules_of(path: str) -> list[str]:
+    """Return the names of the module in a file, and of the packages that hold it."""
     parts = Path(path).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]

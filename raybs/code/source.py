@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+SITES = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -66,6 +69,11 @@ def read_source(name: str) -> Source:
             raise ValueError(f"{name}: there is no file {place}.")
         root: Path | None = path.resolve().parent
         module = path.stem
+        if "." in module:
+            raise ValueError(
+                f"{name}: Python cannot import a file named {path.name}; rename it "
+                f"to {module.replace('.', '_')}.py."
+            )
     else:
         root, module = _package_root(name, place), place
     if root is None:  # installed: its version says what it holds
@@ -102,6 +110,7 @@ def _package_root(name: str, module: str) -> Path | None:
         ValueError: There is no such module.
     """
     top = module.partition(".")[0]
+    importlib.invalidate_caches()  # the file may be new
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -111,10 +120,12 @@ def _package_root(name: str, module: str) -> Path | None:
             f"{name}: there is no module {top} that Python finds; install it, or run "
             "raybs in the folder that holds it."
         )
-    if top in _distributions() or top in sys.stdlib_module_names:
-        return None
     places = list(spec.submodule_search_locations or [])
     root = Path(places[0] if places else str(spec.origin)).resolve().parent
+    # A package that is installed as editable lies where its author edits it.
+    is_installed = not SITES.isdisjoint(root.parts)
+    if is_installed or top in sys.stdlib_module_names:
+        return None
     if _find(root, module) is None:
         raise ValueError(f"{name}: there is no module {module} in {root}.")
     return root
@@ -135,14 +146,14 @@ def _collect(
         if path is None or str(path) in texts:
             continue
         try:
-            text = (root / path).read_text("utf-8")
+            text = (root / path).read_text("utf-8-sig")
             tree = ast.parse(text)
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{name}: {root / path} cannot be read: {error}") from None
         texts[str(path)] = text
         package = parts[:end] if path.name == "__init__.py" else parts[: end - 1]
         for wanted in _imports(tree, package):
-            if _find(root, wanted.partition(".")[0]):
+            if _is_below(root, wanted):
                 _collect(name, root, wanted, texts, packages)
             else:
                 packages.add(wanted.partition(".")[0])
@@ -155,6 +166,14 @@ def _find(root: Path, module: str) -> PurePosixPath | None:
         if (root / path).is_file():
             return path
     return None
+
+
+def _is_below(root: Path, module: str) -> bool:
+    """Tell whether `module`, or a package that holds it, has a file below `root`."""
+    parts = module.split(".")
+    # A folder without __init__.py is a package, too.
+    ends = range(1, len(parts) + 1)
+    return any(_find(root, ".".join(parts[:end])) for end in ends)
 
 
 def _imports(tree: ast.AST, package: list[str]) -> Iterator[str]:

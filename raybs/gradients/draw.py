@@ -124,7 +124,10 @@ def _distance(state: State, start: State) -> Tensor:
     """Return how far all weights are from `start`, (R,), L2."""
     layers = [
         torch.linalg.vector_norm(
-            torch.linalg.vector_norm(weight - origin, dim=2).cpu().double(), dim=1
+            torch.linalg.vector_norm((weight - origin).flatten(2), dim=2)
+            .cpu()
+            .double(),
+            dim=1,
         )
         for weight, origin in zip(state.weights, start.weights, strict=True)
     ]

@@ -1,30 +1,35 @@
-"""Tries a network before anything trains: is it one, how large, how fast, which one."""
+"""Tries a network before anything trains: is it one, how large, which one."""
 
-import time
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from raybs.config.gradient_sweep import Cell
 from raybs.config.trial import TrainConfig, label
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
+from raybs.models.making import fails_on
 from raybs.models.module import ModuleModel
 from raybs.models.seeding import MODULE_TRAINING_STREAM, seeded
 from raybs.models.state import State, select
+from raybs.models.timing import time_samples, time_steps
 from raybs.store.networks import Network
 
 NUM_SAMPLES = 64
 """Of the probe batch: the first training samples."""
 
-BATCH_SIZES = (1, 16, 64)
-"""Whose steps are timed, until one takes `LONG` seconds."""
 
-LONG = 0.25
-
-
-def inspect_network(configs: Sequence[TrainConfig], arrays: Arrays) -> Network:
+def inspect_network(
+    configs: Sequence[TrainConfig], arrays: Arrays, cells: Sequence[Cell] = ()
+) -> Network:
     """Try the network that `configs` share, equal but for seed, phases and optimizer.
+
+    What identifies it is that of seed 0, whatever their seeds are. `cells` are of the
+    draws from its states.
 
     Raises:
         ValueError: It cannot be trained on this dataset; nothing was started.
@@ -32,13 +37,15 @@ def inspect_network(configs: Sequence[TrainConfig], arrays: Arrays) -> Network:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a trial has them by default
     try:
-        return _inspect(configs, arrays)
+        return _inspect(configs, arrays, cells)
     finally:
         torch.set_num_threads(threads)
 
 
-def _inspect(configs: Sequence[TrainConfig], arrays: Arrays) -> Network:
-    config = configs[0]
+def _inspect(
+    configs: Sequence[TrainConfig], arrays: Arrays, cells: Sequence[Cell]
+) -> Network:
+    config = replace(configs[0], seed=0)
     data = to_device(arrays, "cpu", first=NUM_SAMPLES)
     model = ModuleModel(config, data)
     state, again = model.init([config]), model.init([config])
@@ -53,24 +60,31 @@ def _inspect(configs: Sequence[TrainConfig], arrays: Arrays) -> Network:
             "them by torch, NumPy or random, whose generators raybs seeds."
         )
     _check_output(config, model, state)
-    for one in configs:
-        _check_batches(one, model, state, len(arrays.y_train))
+    last = _last_batches(configs, cells, len(arrays.y_train))
+    _check_batches(config, model, state, last)
+    names = state.names
+    assert names is not None
+    for cell in cells:
+        _check_layers(model.bound(state, 0), names.weights, cell)
     probe = _probe(config, model, state)
+    if not all(map(math.isfinite, probe)):
+        raise ValueError(
+            f"{config.model}: its gradients at init are not finite on the first "
+            f"{len(model.data.train_labels)} training samples."
+        )
     if probe != _probe(config, model, state):
         raise ValueError(
             f"{config.model}: in eval mode it gives two results for one batch and one "
             "seed; it must depend on nothing but its inputs, parameters and buffers."
         )
-    names = state.names
-    assert names is not None
     shapes = [tuple(weight.shape[1:]) for weight in state.weights]
     parameters = state.weights + state.biases
     return Network(
         weights=tuple(zip(names.weights, shapes, strict=True)),
         num_parameters=sum(p[0].numel() for p in parameters),
         num_buffers=sum(buffer[0].numel() for buffer in state.buffers),
-        step_seconds=_step_seconds(config, model, state),
-        sample_seconds=_sample_seconds(model, state),
+        step_seconds=time_steps(config, model, state),
+        sample_seconds=time_samples(model, state),
         probe=probe,
     )
 
@@ -88,24 +102,15 @@ def _check_output(config: TrainConfig, model: ModuleModel, state: State) -> None
     """Refuse a network, or a loss, whose outputs are no logits, or no losses."""
     data, module = model.data, model.bound(state, 0)
     images, labels = data.train_images, data.train_labels
-    shape, name = data.shape, config.model
+    name = config.model
     module.eval()
     samples = model.samples(images)
     try:
         with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
             logits = module(samples)
     except Exception as error:
-        raise ValueError(
-            f"{name} fails on a batch of shape {tuple(samples.shape)}, samples of "
-            f"{shape}: {type(error).__name__}: {error}"
-        ) from error
-    wanted = (len(images), data.num_classes)
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits)
-        raise ValueError(
-            f"{name} gives {got} for a batch of {len(images)}; {wanted} is needed: one "
-            f"logit for each of {data.num_classes} classes."
-        )
+        raise fails_on(samples.shape, name, error) from error
+    _check_logits(config, logits, len(images), data.num_classes)
     try:
         values = model.loss(logits.float(), labels)
     except Exception as error:
@@ -113,11 +118,12 @@ def _check_output(config: TrainConfig, model: ModuleModel, state: State) -> None
             f"{config.loss} raised {type(error).__name__}: {error}"
         ) from error
     if not isinstance(values, Tensor) or tuple(values.shape) != (len(images),):
-        got = tuple(values.shape) if isinstance(values, Tensor) else type(values)
         raise ValueError(
-            f"{config.loss} gives {got} for a batch of {len(images)}; "
+            f"{config.loss} gives {_shape(values)} for a batch of {len(images)}; "
             f"({len(images)},) is needed: one value per sample (reduction='none')."
         )
+    if not values.is_floating_point():
+        raise ValueError(f"{config.loss} gives {values.dtype}, not float32.")
     if not torch.isfinite(values).all():
         raise ValueError(
             f"{config.loss} of {name} at init is not finite on the first {len(images)} "
@@ -125,25 +131,104 @@ def _check_output(config: TrainConfig, model: ModuleModel, state: State) -> None
         )
 
 
-def _check_batches(
-    config: TrainConfig, model: ModuleModel, state: State, num_samples: int
+def _check_logits(
+    config: TrainConfig, logits: Any, num_samples: int, num_classes: int
 ) -> None:
-    """Refuse batches that the network cannot be trained on: batch norm needs two."""
-    for size in sorted({phase.batch_size for phase in config.phases}):
-        last = num_samples % size or size
-        module = model.bound(select(state, [0]), 0).train()
-        part = model.samples(model.data.train_images[: min(last, NUM_SAMPLES)])
+    wanted = (num_samples, num_classes)
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
+        raise ValueError(
+            f"{config.model} gives {_shape(logits)} for a batch of {num_samples}; "
+            f"{wanted} is needed: one logit for each of {num_classes} classes."
+        )
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape) if isinstance(value, Tensor) else type(value))
+
+
+def _check_batches(
+    config: TrainConfig, model: ModuleModel, state: State, last: Mapping[int, str]
+) -> None:
+    """Refuse batches that the network cannot be trained on: batch norm needs two.
+
+    `last` are the sizes of the last batches of all epochs, and of draws, with a name.
+
+    Raises:
+        ValueError: It fails on one, or gives no logits in train mode, or others for the
+            same seed and state.
+    """
+    for size, name in last.items():
+        samples = model.samples(model.data.train_images[:size])
         try:
-            with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
-                module(part)
+            logits = _trained(model, state, samples)
         except Exception as error:
-            which = (
-                "batches" if last == size else f"the last batch of batch size {size}"
-            )
             raise ValueError(
-                f"'{label(config)}': {config.model} cannot be trained on {which}, of "
-                f"{last} of {num_samples} training samples: {error}"
+                f"{name}: {config.model} cannot be trained on a batch of {size} "
+                f"training samples: {error}"
             ) from error
+        _check_logits(config, logits, len(samples), model.data.num_classes)
+        if not _alike(logits, _trained(model, state, samples)):
+            raise ValueError(
+                f"{config.model}: in train mode it gives two results for one batch, "
+                "one seed and one state; it must depend on nothing but its inputs, "
+                "parameters and buffers, and draw by torch, NumPy or random, whose "
+                "generators raybs seeds."
+            )
+
+
+def _trained(model: ModuleModel, state: State, samples: Tensor) -> Any:
+    """Return what the network gives in train mode, at a copy of `state`."""
+    module = model.bound(select(state, [0]), 0).train()
+    with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
+        return module(samples)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Tell whether they are equal but for rounding."""
+    one, other = one.float(), other.float()
+    largest = float(one.abs().nan_to_num().max())
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * largest, equal_nan=True)
+
+
+def _last_batches(
+    configs: Sequence[TrainConfig], cells: Sequence[Cell], num_samples: int
+) -> dict[int, str]:
+    """Return the sizes of last batches, up to `NUM_SAMPLES`, each with what has it."""
+    last: dict[int, str] = {}
+    for config in configs:
+        for phase in config.phases:
+            ends = [num_samples] if phase.epochs or phase.steps else []
+            for end in [*ends, *([phase.samples] if phase.samples else [])]:
+                name = f"'{label(config)}', the last batch of {end} samples"
+                size = end % phase.batch_size or phase.batch_size
+                last.setdefault(min(size, NUM_SAMPLES), name)
+    for cell in cells:
+        if not cell.frozen:  # in eval mode
+            size = cell.num_samples % cell.batch_size or cell.batch_size
+            name = f"regime '{cell.regime}', draws at batch size {cell.batch_size}"
+            last.setdefault(min(size, NUM_SAMPLES), name)
+    return last
+
+
+def _check_layers(module: nn.Module, weights: Sequence[str], cell: Cell) -> None:
+    """Refuse layers of draws that the network does not have, or does not train.
+
+    Raises:
+        ValueError: One is such.
+    """
+    num, layers = len(weights), cell.layers
+    if not all(layer in range(-num, num) for layer in layers):
+        known = f"{-num} to {num - 1}, of {', '.join(weights)}"
+        raise ValueError(f"layers={layers} of {cell.config.model}; use {known}.")
+    if len({layer % num for layer in layers}) < len(layers):
+        raise ValueError(f"layers={layers} of {cell.config.model}; give each once.")
+    own = dict(module.named_parameters())
+    for layer in layers:
+        if not own[weights[layer]].requires_grad:
+            raise ValueError(
+                f"layers={layers} of {cell.config.model}: {weights[layer]} is frozen, "
+                "so that it has no gradient; draw others."
+            )
 
 
 def _probe(config: TrainConfig, model: ModuleModel, state: State) -> tuple[float, ...]:
@@ -162,56 +247,8 @@ def _probe(config: TrainConfig, model: ModuleModel, state: State) -> tuple[float
                 f"{config.model}: nothing of it can be trained; its loss has no "
                 "gradient by any parameter."
             )
-        gradients = torch.autograd.grad(loss, taught, materialize_grads=True)
+        gradients: Sequence[Tensor] = ()
+        if taught:
+            gradients = torch.autograd.grad(loss, taught, materialize_grads=True)
     norms = {id(w): float(g.norm()) for w, g in zip(taught, gradients, strict=True)}
     return (float(loss.detach()), *(norms.get(id(weight), 0.0) for weight in weights))
-
-
-def _step_seconds(
-    config: TrainConfig, model: ModuleModel, state: State
-) -> tuple[tuple[int, float], ...]:
-    seconds: list[tuple[int, float]] = []
-    plain = TrainConfig(phases=config.phases, model=config.model, loss=config.loss)
-    for size in BATCH_SIZES:
-        copied = select(state, [0])
-        step = model.step(plain, copied, 0)
-        module: nn.Module = model.bound(copied, 0).train()
-        images = model.data.train_images[:size][None]
-        labels = model.data.train_labels[:size][None]
-
-        def take() -> None:
-            step(images, labels, [1e-6], size)  # noqa: B023  # called at once
-
-        try:
-            with seeded(0, MODULE_TRAINING_STREAM):
-                seconds.append((size, _seconds(take)))
-        except (ValueError, RuntimeError):  # batch norm of one sample
-            continue
-        if seconds[-1][1] > LONG:
-            break
-        del module
-    return tuple(seconds)
-
-
-def _sample_seconds(model: ModuleModel, state: State) -> float:
-    score = model.scorer(state, NUM_SAMPLES)
-    data = model.data
-
-    def take() -> None:
-        with torch.no_grad():
-            score(data.train_images, data.train_labels)
-
-    return _seconds(take) / len(data.train_labels)
-
-
-def _seconds(call: Callable[[], None]) -> float:
-    """Return the least seconds of three calls, or of as many as there is time for."""
-    call()
-    best, start = float("inf"), time.perf_counter()
-    for _ in range(3):
-        before = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - before)
-        if time.perf_counter() - start > LONG:
-            break
-    return max(best, 1e-7)

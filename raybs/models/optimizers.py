@@ -1,6 +1,7 @@
 """The optimizers of torch, over replicas."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +15,11 @@ from raybs.config.trial import TrainConfig
 from raybs.models.mlp import gradients
 from raybs.models.state import State, Step
 
-Update = Callable[[Sequence[Tensor], Sequence[float]], None]
-"""Changes parameters by their mean gradients, each (R, ...), and R learning rates."""
+Update = Callable[[Sequence[Tensor | None], Sequence[float]], None]
+"""Changes parameters by their mean gradients, each (R, ...), and R learning rates.
+
+A parameter without a gradient, which no loss of this step depends on, stays as it is,
+as in torch: no weight decay, no momentum."""
 
 
 def optimizer_step(config: TrainConfig, state: State) -> Step:
@@ -53,16 +57,41 @@ def make_update(
         updates.append(make(config, own, shared, step))
 
     def update(
-        mean_gradients: Sequence[Tensor], learning_rates: Sequence[float]
+        mean_gradients: Sequence[Tensor | None], learning_rates: Sequence[float]
     ) -> None:
         for replica, one in enumerate(updates):
-            one([g[replica] for g in mean_gradients], learning_rates[replica])
+            own = [None if g is None else g[replica] for g in mean_gradients]
+            one(own, learning_rates[replica])
 
     return update
 
 
-_One = Callable[[list[Tensor], float], None]
+def update_of(
+    config: TrainConfig,
+    state: State,
+    taught: Sequence[int],
+    replicas: slice = slice(None),
+) -> Update:
+    """Return the update of some parameters of some replicas of `state`."""
+    tensors = state.weights + state.biases
+    return make_update(
+        config,
+        [tensors[index][replicas] for index in taught],
+        {n: [ts[i][replicas] for i in taught] for n, ts in state.moments.items()},
+        state.step,
+    )
+
+
+_One = Callable[[list[Tensor | None], float], None]
 """The update of one replica."""
+
+
+def _having(
+    gradients: Sequence[Tensor | None], *lists: Sequence[Any]
+) -> list[list[Any]]:
+    """Return the gradients that there are, then what of `lists` belongs to them."""
+    places = [place for place, g in enumerate(gradients) if g is not None]
+    return [[one[place] for place in places] for one in (gradients, *lists)]
 
 
 def _sgd(
@@ -73,11 +102,14 @@ def _sgd(
 ) -> _One:
     buffers: list[Tensor | None] = [*moments.get("momentum_buffer", [])]
 
-    def update(mean_gradients: list[Tensor], learning_rate: float) -> None:
+    def update(mean_gradients: list[Tensor | None], learning_rate: float) -> None:
+        found, changed, own = _having(
+            mean_gradients, parameters, buffers or [None] * len(parameters)
+        )
         sgd(
-            parameters,
-            mean_gradients,
-            buffers or [None] * len(parameters),
+            changed,
+            found,
+            own,
             lr=learning_rate,
             momentum=config.momentum,
             nesterov=config.nesterov,
@@ -99,14 +131,21 @@ def _adam(
     device = parameters[0].device
     steps = [torch.tensor(float(step), device=device) for _ in parameters]
 
-    def update(mean_gradients: list[Tensor], learning_rate: float) -> None:
+    def update(mean_gradients: list[Tensor | None], learning_rate: float) -> None:
+        found, changed, means, squares, counts = _having(
+            mean_gradients, parameters, moments["exp_avg"], moments["exp_avg_sq"], steps
+        )
+        # Counted where there is no gradient, too: states store one count for all.
+        for count, gradient in zip(steps, mean_gradients, strict=True):
+            if gradient is None:
+                count += 1
         adam(
-            parameters,
-            mean_gradients,
-            moments["exp_avg"],
-            moments["exp_avg_sq"],
+            changed,
+            found,
+            means,
+            squares,
             [],
-            steps,
+            counts,
             lr=learning_rate,
             beta1=config.beta1,
             beta2=config.beta2,

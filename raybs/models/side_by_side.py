@@ -138,7 +138,9 @@ def why_alone(
         picked = torch.arange(len(configs) * size, device=device) % num_samples
         picked = picked.view(len(configs), size)
         images, labels = data.train_images[picked], data.train_labels[picked]
-        if why := _why_alone(replicas, seeds, epoch + 1, images, labels):
+        decays = configs[0].weight_decay > 0
+        why = _why_alone(replicas, seeds, epoch + 1, images, labels, decays=decays)
+        if why:
             name = configs[0].model
             return f"Replicas of {name} are trained one at a time: {why}."
     return ""
@@ -150,8 +152,10 @@ def _why_alone(
     number: int,
     images: Tensor,
     labels: Tensor,
+    *,
+    decays: bool,
 ) -> str:
-    """Say it of one batch for each, in epoch `number`."""
+    """Say it of one batch for each, in epoch `number`; `decays`: with weight decay."""
     before = {name: tensor.clone() for name, tensor in replicas.tensors.items()}
     alone = []
     for replica, seed in enumerate(seeds):
@@ -160,6 +164,8 @@ def _why_alone(
             alone.append(_gradients_alone(replicas, replica, images, labels))
             if random_states() != random:
                 return "it draws random numbers in training"
+        if decays and any(gradient is None for gradient in alone[-1]):
+            return "weight decay would move parameters that its loss does not use"
     for replica, module in enumerate(replicas.modules):
         for name, buffer in module.named_buffers():
             if not torch.equal(buffer, before[name][replica]):
@@ -182,28 +188,33 @@ def _why_alone(
 
 def _gradients_alone(
     replicas: Replicas, replica: int, images: Tensor, labels: Tensor
-) -> list[Tensor]:
+) -> list[Tensor | None]:
+    """Return the gradients of one replica; none of what its loss does not use."""
     module = replicas.modules[replica]
     parameters = dict(module.named_parameters())
     with torch.enable_grad():
         loss = replicas.losses(module, images[replica], labels[replica]).mean()
         own = [parameters[name] for name in replicas.taught]
-        return list(torch.autograd.grad(loss, own, materialize_grads=True))
+        return list(torch.autograd.grad(loss, own, allow_unused=True))
 
 
 def _agree(
-    together: Sequence[Tensor], alone: Sequence[Tensor], tolerance: tuple[float, float]
+    together: Sequence[Tensor],
+    found: Sequence[Tensor | None],
+    tolerance: tuple[float, float],
 ) -> bool:
     """Tell whether gradients of one replica are equal within rounding, in L2 norms.
 
     One may be all rounding, such as that of a bias before batch norm: what counts then
     is how small it is beside all of them.
     """
+    pairs = zip(together, found, strict=True)
+    alone = [torch.zeros_like(one) if other is None else other for one, other in pairs]
     norms = torch.stack([gradient.norm() for gradient in alone])
     if not torch.isfinite(norms).all():  # it diverges, and is about to leave
         return True
-    pairs = zip(together, alone, strict=True)
-    differences = torch.stack([(one - other).norm() for one, other in pairs])
+    both = zip(together, alone, strict=True)
+    differences = torch.stack([(one - other).norm() for one, other in both])
     bounds = tolerance[0] * norms + tolerance[1] * norms.norm()
     return bool((differences <= bounds).all())
 

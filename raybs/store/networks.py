@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raybs.config.keys import hash_of
+from raybs.config.own import is_own
 from raybs.config.trial import TrainConfig
 
 TOLERANCE = 1e-3
@@ -51,8 +52,14 @@ class Network:
 
 
 def network_key(config: TrainConfig, fingerprint: str) -> str:
-    """Name the network of `config` on the dataset and code of a `fingerprint`."""
-    return hash_of(f"{config.model} {config.loss} {config.hidden} {fingerprint}")
+    """Name the network of `config` on the dataset and code of a `fingerprint`.
+
+    As state keys do, by the content of a user's code and not by where it lies.
+    """
+    model, loss = (
+        "own" if is_own(name) else name for name in (config.model, config.loss)
+    )
+    return hash_of(f"{model} {loss} {config.hidden} {config.init} {fingerprint}")
 
 
 def network_from_json(value: Mapping[str, Any]) -> Network:

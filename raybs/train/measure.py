@@ -62,8 +62,10 @@ def distances(state: State, init: State) -> dict[str, Tensor]:
         biases["moved"].append((_flat(bias) - _flat(start)).norm(dim=1))
         biases["norm"].append(_flat(bias).norm(dim=1))
     layers = {name: torch.stack(values, 1) for name, values in columns.items()}
+    none = torch.zeros(len(init.weights[0]), dtype=torch.float64)
     totals = {
-        name: torch.stack(values, 1).norm(dim=1) for name, values in biases.items()
+        name: torch.stack(values, 1).norm(dim=1) if values else none
+        for name, values in biases.items()
     }
     return {
         "weight_distance": layers["moved"].norm(dim=1),
