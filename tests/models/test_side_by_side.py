@@ -155,7 +155,7 @@ def flat(state):
 
 OPTIMIZERS = {
     "sgd": {},
-    "momentum": {"momentum": 0.9, "weight_decay": 1e-3},
+    "momentum": {"momentum": 0.9},
     "nesterov": {"momentum": 0.9, "nesterov": True},
     "adam": {"optimizer": "adam"},
 }
