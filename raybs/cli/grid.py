@@ -31,7 +31,7 @@ Examples:
   python -m raybs.sweep grid --dataset my.npz --hidden 256,256 --hidden 1024 \\
       --batch-size 64 --learning-rate 0.001 --optimizer adam,adamw --epochs 5
   python -m raybs.sweep grid --model net.py:make --dataset my.npz --epochs 5 \\
-      --batch-size 16,64,256 --learning-rate 0.01,0.1         # your own network
+      --batch-size 16,64,128 --learning-rate 0.01,0.1         # your own network
   python -m raybs.sweep grid ... --plan                   # what it would take
 
 Every LIST has commas. python -m analysis advise RESULTS says what came out.

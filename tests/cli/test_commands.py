@@ -49,7 +49,7 @@ def here(tmp_path, monkeypatch, subset):
     """A folder with a sweep file, data, claims, and results of a grid and draws."""
     monkeypatch.chdir(tmp_path)
     save_subset(Path("my.npz"))
-    net = Path(__file__).parents[2] / "docs/net.py"
+    net = ROOT / "docs/net.py"
     Path("net.py").write_text(net.read_text())
     configs = [
         subset.config((size, rate, 2), seed=seed)
