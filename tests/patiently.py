@@ -10,13 +10,14 @@ import runpy
 import sys
 from pathlib import Path
 
-from analysis.charts import theme
-from raybs.launch.calibration import Calibration
-from raybs.launch.ray import nodes
+sys.path[0] = str(Path.cwd())  # where -m looks first
+
+from analysis.charts import theme  # noqa: E402
+from raybs.launch.calibration import Calibration  # noqa: E402
+from raybs.launch.ray import nodes  # noqa: E402
 
 nodes.ANSWER_SECONDS = 1800.0
 theme._rendered = lambda spec, kind: b""
 Calibration._measure_at_end = lambda self, device, measure: None
 module = sys.argv.pop(1)
-sys.path[0] = str(Path.cwd())  # where -m looks first
 runpy.run_module(module, run_name="__main__", alter_sys=True)
