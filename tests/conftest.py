@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def left_running() -> list[str]:
         if mark in variables and "multiprocessing.resource_tracker" not in words:
             left.append(words)
     return left
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of docs/reference: what is broken in a results folder is set aside."""
+    stored = Path(__file__).parents[1] / "docs/reference"
+    return shutil.copytree(stored, str(tmp_path_factory.mktemp("docs") / "reference"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -158,12 +158,11 @@ def test_export_writes_the_frames_that_python_loads(stored, tmp_path, kind, read
     assert len(list((tmp_path / "out").iterdir())) == 2  # nothing half written
 
 
-def test_export_of_draws_and_of_nothing(tmp_path):
-    reference = TOP / "docs/reference"
+def test_export_of_draws_and_of_nothing(tmp_path, reference):
     call("export", "crossed", tmp_path, "--results", reference)
     draws = pd.read_parquet(tmp_path / "draws.parquet")
     pd.testing.assert_frame_equal(
-        draws, analysis.load_draws(str(reference), "crossed").draws
+        draws, analysis.load_draws(reference, "crossed").draws
     )
     output = call("export", "nosuch", tmp_path, "--results", reference, status=2)
     assert "No sweep 'nosuch'" in output

@@ -62,16 +62,16 @@ def test_a_sweep_runs_to_its_charts_beside_anything(hide):
     assert "570 to train" in run("-m", "raybs.sweep", "adam_vs_sgd", "--plan").stdout
 
 
-def test_the_report_is_made_beside_sweeps_of_ones_own(tmp_path, monkeypatch):
+def test_the_report_is_made_beside_sweeps_of_ones_own(tmp_path, monkeypatch, reference):
     monkeypatch.chdir(tmp_path)
     as_package("sweeps")
-    done = run("-m", "analysis", "findings", f"{TOP}/docs/reference")
+    done = run("-m", "analysis", "findings", reference)
     assert "Of the article's 13 findings" in done.stdout, done.stderr
 
 
-def test_an_analysis_without_raybs_says_what_hides_it(hide):
+def test_an_analysis_without_raybs_says_what_hides_it(hide, reference):
     hide("raybs")
-    done = run("-m", "analysis", "findings", f"{TOP}/docs/reference")
+    done = run("-m", "analysis", "findings", reference)
     if hide is as_folder:  # of which Python makes a package only if there is no other
         assert "Of the article's 13 findings" in done.stdout, done.stderr
         return

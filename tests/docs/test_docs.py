@@ -74,8 +74,8 @@ def test_every_option_in_the_readme_exists():
         assert option in help_text, option
 
 
-def test_the_reference_draws_say_what_the_docs_say():
-    stored = analysis.load_draws(str(TOP / "docs/reference"))
+def test_the_reference_draws_say_what_the_docs_say(reference):
+    stored = analysis.load_draws(reference)
     draws = complete(stored)
     assert len(draws) == 2 * 15 * 1000
     norms = draws.groupby(["regime", "batch_size"])[list(NORMS)].mean()
@@ -99,8 +99,8 @@ def test_the_reference_draws_say_what_the_docs_say():
 
 
 @pytest.mark.slow
-def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
-    verdicts = analysis.verdicts(str(TOP / "docs/reference"))
+def test_the_verdicts_of_the_readme_are_those_of_the_reference_run(reference):
+    verdicts = analysis.verdicts(reference)
     findings = [verdict for verdict in verdicts if verdict.claim.kind == "finding"]
     assert to_markdown(findings_table(findings)) in PAGES[0].read_text()
     # What the project states as reproduced is what this run supports.
@@ -110,8 +110,8 @@ def test_the_verdicts_of_the_readme_are_those_of_the_reference_run():
 
 
 @pytest.mark.slow
-def test_every_verdict_has_its_place_on_a_terminal(capsys):
-    verdicts = analysis.verdicts(str(TOP / "docs/reference"))
+def test_every_verdict_has_its_place_on_a_terminal(capsys, reference):
+    verdicts = analysis.verdicts(reference)
     print_findings(verdicts)
     *lines, _ = capsys.readouterr().out.strip().splitlines()
     for word in VERDICTS:
@@ -120,11 +120,11 @@ def test_every_verdict_has_its_place_on_a_terminal(capsys):
 
 
 @pytest.mark.slow
-def test_the_report_is_of_these_findings_and_small_enough_to_be_sent():
+def test_the_report_is_of_these_findings_and_small_enough_to_be_sent(reference):
     page = TOP / "docs/report.html"
     assert page.stat().st_size < 4e6
     text = html.unescape(re.sub("</?code>", "", page.read_text("utf-8")))
-    for verdict in analysis.verdicts(str(TOP / "docs/reference")):
+    for verdict in analysis.verdicts(reference):
         assert verdict.claim.printed or verdict.sentence in text, verdict.claim.sentence
 
 
@@ -139,8 +139,8 @@ def test_tables_of_benchmarks_are_what_they_wrote():
         assert table.read_text().strip() in page, table.name
 
 
-def test_the_grid_of_the_docs_is_what_the_reference_run_says():
-    frames = only(analysis.load(str(TOP / "docs/reference")), "fashion")
+def test_the_grid_of_the_docs_is_what_the_reference_run_says(reference):
+    frames = only(analysis.load(reference), "fashion")
     [advice] = analysis.advise(frames)
     page = (TOP / "docs/grids.md").read_text()
     trials = advice.trials.assign(half=advice.trials["seed"] // 3)

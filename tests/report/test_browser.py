@@ -15,7 +15,6 @@ from raybs.config.keys import state_keys
 from raybs.store.opening import open_store
 
 CHROMIUM = Path("/usr/bin/chromium")
-REFERENCE = Path(__file__).parents[2] / "docs/reference"
 WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
 TABLET = {"width": 820, "height": 1180}
 PATIENCE = 300_000.0
@@ -40,9 +39,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
+def file(tmp_path_factory, reference):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, render(open_store(str(REFERENCE)), article()))
+    write_report(path, render(open_store(reference), article()))
     return path
 
 
