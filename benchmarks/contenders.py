@@ -22,10 +22,11 @@ from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References, sample_order
-from raybs.models.base import make_step, samples_per_call, take_steps
+from raybs.models.base import make_step, samples_per_call
 from raybs.models.cnn import make_cnn
 from raybs.models.mlp import init_state
 from raybs.models.module import ModuleModel
+from raybs.models.state import take_steps
 
 LEARNING_RATE = 0.01
 

@@ -122,7 +122,9 @@ def check_output(output: Path) -> None:
     if not output.parent.is_dir():
         raise ValueError(f"--output {output}: there is no folder {output.parent}.")
     if output.exists() and not output.is_file():
-        raise ValueError(f"--output {output}: this is no file; name one.")
+        raise ValueError(
+            f"--output {output}: this is not a regular file; give another name."
+        )
     if not os.access(output.parent, os.W_OK):
         raise ValueError(f"--output {output}: {output.parent} cannot be written.")
 

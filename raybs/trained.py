@@ -152,7 +152,9 @@ def end_of(wanted: Wanted, store: Store) -> End | None:
     last = len(keys) - 1 if request.stop is None else request.stop
     for epoch, key in enumerate(keys[: last + 1]):
         if key in by_key and by_key[key]["status"] == Status.DIVERGED:
-            raise ValueError(f"{wanted} diverged in epoch {epoch}: it has no end.")
+            raise ValueError(
+                f"{wanted} diverged in epoch {epoch}, so there is no trained network."
+            )
     measured = all(keys[epoch] in by_key for epoch in request.measured)
     if request.until and request.stop is None and not measured:
         return None

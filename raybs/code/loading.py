@@ -4,9 +4,11 @@ What is imported stays out of the way of everything else: under its own folder f
 and under its own names only while it is imported or called.
 """
 
+import atexit
 import contextlib
 import importlib
 import importlib.metadata
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,9 @@ _carried: dict[str, Source] = {}
 _loaded: dict[str, tuple[str, Callable[..., Any]]] = {}
 """By name: what identifies it, and what was imported."""
 
+_importing: set[str] = set()
+"""Names whose files are being imported at this moment."""
+
 
 def carry_along(sources: Mapping[str, Source]) -> None:
     """Write the files of `sources` to a folder of this process, to import from there.
@@ -34,20 +39,23 @@ def carry_along(sources: Mapping[str, Source]) -> None:
     for name, source in sources.items():
         if name in _carried and _carried[name].fingerprint == source.fingerprint:
             continue
+        _check_versions(source)
         here = source
         if source.files:
             root = Path(tempfile.mkdtemp(prefix="raybs_code_"))
+            atexit.register(shutil.rmtree, root, ignore_errors=True)
             for path, text in source.files.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(text, "utf-8")
             here = replace(source, root=str(root))
-        _check_versions(source)
         _carried[name] = here
 
 
 @contextlib.contextmanager
-def pinned(sources: Mapping[str, Source]) -> Iterator[None]:
-    """Import all of `sources` now, where they lie, and hold on to that for a while.
+def pinned(
+    sources: Mapping[str, Source], load: Callable[[str], object]
+) -> Iterator[None]:
+    """Import all of `sources` now by `load`, and hold on to that for a while.
 
     Whoever edits a file meanwhile changes the next plan, not this one.
     """
@@ -63,7 +71,7 @@ def pinned(sources: Mapping[str, Source]) -> Iterator[None]:
 
 
 def _check_versions(source: Source) -> None:
-    place = f"{source.name.rpartition(':')[0].split('/')[-1]}"
+    place = source.name.rpartition(":")[0].split("/")[-1]
     for package, version in source.versions.items():
         try:
             there = importlib.metadata.version(package).partition("+")[0]
@@ -84,12 +92,27 @@ def check_code(config: TrainConfig, fingerprint: str) -> None:
     """
     _, *expected = fingerprint.split(" ")
     for name, wanted in zip(own_code(config), expected, strict=True):
-        source = _carried.get(name) or read_source(name)
-        if source.fingerprint != wanted:
-            raise ValueError(
-                f"{name} has changed since the plan was made; the same command makes "
-                "another one."
-            )
+        _check_same(name, _carried.get(name) or read_source(name), wanted)
+
+
+def read_planned(code: Mapping[str, str]) -> dict[str, Source]:
+    """Read a user's code by name; `code` has the fingerprints that a plan is of.
+
+    Raises:
+        ValueError: Some of it has changed since the plan was made.
+    """
+    sources = {name: read_source(name) for name in code}
+    for name, source in sources.items():
+        _check_same(name, source, code[name])
+    return sources
+
+
+def _check_same(name: str, source: Source, wanted: str) -> None:
+    if source.fingerprint != wanted:
+        raise ValueError(
+            f"{name} has changed since the plan was made; run the same command again "
+            "to plan with the new code."
+        )
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -103,15 +126,27 @@ def load(name: str) -> Callable[..., Any]:
     known = _loaded.get(name)
     if known and known[0] == fingerprint:
         return known[1]
-    with importing(source):
-        try:
+    if name in _importing:
+        raise RuntimeError(
+            "it runs raybs while it is imported; put that below "
+            "if __name__ == '__main__':"
+        )
+    _importing.add(name)
+    try:
+        with importing(source):
             found = getattr(importlib.import_module(source.module), source.attribute)
-        except (SystemExit, Exception) as error:
-            raise ValueError(
-                f"{name} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+    except (SystemExit, Exception) as error:
+        relative = "attempted relative import" in str(error)
+        hint = "; name it like package.module:NAME" if relative else ""
+        raise ValueError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}{hint}"
+        ) from error
+    finally:
+        _importing.discard(name)
     if not callable(found):
-        raise ValueError(f"{name} is {type(found).__name__}, nothing to be called.")
+        raise ValueError(
+            f"{name} is of type {type(found).__name__}, which cannot be called."
+        )
 
     def call(*arguments: Any, **options: Any) -> Any:
         with importing(source):

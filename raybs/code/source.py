@@ -12,11 +12,15 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 SITES = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages."""
+
+
+OURS = frozenset({"raybs", "analysis", "sweeps"})
+"""Every worker has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class Source:
     files: Mapping[str, str]
     versions: Mapping[str, str]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of all that is known of the code, but comments and layout."""
         parts = [self.module, self.attribute]
@@ -97,8 +101,8 @@ def read_source(name: str) -> Source:
         files=texts,
         versions=_versions(packages),
     )
-    main = texts[str(_find(root, module))]
-    if attribute not in _names_of(ast.parse(main)):
+    defined = _names_of(ast.parse(texts[str(_find(root, module))]))
+    if attribute not in defined and "*" not in defined:  # which may bring any name
         raise ValueError(f"{name}: {place} defines no {attribute}.")
     return source
 
@@ -155,8 +159,36 @@ def _collect(
         for wanted in _imports(tree, package):
             if _is_below(root, wanted):
                 _collect(name, root, wanted, texts, packages)
-            else:
-                packages.add(wanted.partition(".")[0])
+                continue
+            top = wanted.partition(".")[0]
+            if top not in packages:
+                _check_installed(name, root, top)
+                packages.add(top)
+
+
+def _check_installed(name: str, root: Path, top: str) -> None:
+    """Refuse an import from a folder that neither travels nor has a version.
+
+    Raises:
+        ValueError: It is such.
+    """
+    if top in OURS or top in sys.stdlib_module_names or top in _distributions():
+        return
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return
+    places = [*(spec.submodule_search_locations or [])] if spec else []
+    if spec and spec.origin and Path(spec.origin).is_file():
+        places.append(spec.origin)
+    if not places or not SITES.isdisjoint(Path(places[0]).parts):
+        return
+    raise ValueError(
+        f"{name} imports {top} from {Path(places[0]).parent}, outside of its own "
+        f"folder {root}: workers would not have it. Name the network by its "
+        "package, like models.net:make for models/net.py, started from the "
+        "folder that holds both."
+    )
 
 
 def _find(root: Path, module: str) -> PurePosixPath | None:

@@ -115,8 +115,10 @@ def grid(
         several |= _length_of_timed(several)
     if not is_integer(plain(base_batch_size)) or base_batch_size < 1:
         raise ValueError(f"base_batch_size={base_batch_size!r}; use 1 or more.")
-    axes = make_axes(several, zipped, points, known=tuple(given))
+    named = [_named(point) for point in points]
+    axes = make_axes(several, zipped, named, known=tuple(given))
     has_mlp = any(point.get("model") == "mlp" for axis in axes for point in axis)
+    _check_of_adam(axes)
     chosen = _seeds(seeds)
     num_trials = math.prod(map(len, axes)) * len(chosen)
     if max_trials is not None and num_trials > max_trials:
@@ -134,6 +136,20 @@ def grid(
         until=until or {},
     )
     return with_seeds(sweep, chosen)
+
+
+def _check_of_adam(axes: Sequence[Sequence[Point]]) -> None:
+    """Refuse what belongs to Adam where no trial has it.
+
+    Raises:
+        ValueError: It is given, and would be left out without a word.
+    """
+    points = [point for axis in axes for point in axis]
+    if any(point.get("optimizer") in ("adam", "adamw") for point in points):
+        return
+    for name, default in ADAM_FIELDS.items():
+        if any(name in point and point[name] != default for point in points):
+            raise ValueError(f"{name} belongs to adam and adamw; add --optimizer adam.")
 
 
 def _timed(until: Mapping[str, float] | None, seconds: float) -> dict[str, float]:
@@ -170,6 +186,14 @@ def _code(value: Code) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | type):
         return [own_name(item) for item in value]
     return own_name(value)
+
+
+def _named(point: Point) -> Point:
+    """Return a point with the names of networks and losses in place of functions."""
+    if not isinstance(point, Mapping):  # which is refused with the others
+        return point
+    codes = {name: _code(point[name]) for name in ("model", "loss") if name in point}
+    return {**point, **codes}
 
 
 def _widths(hidden: Any) -> Any:

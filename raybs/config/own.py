@@ -23,7 +23,7 @@ def own_name(value: str | Callable[..., Any]) -> str:
     if isinstance(value, str) or not callable(value):
         return value
     try:
-        file = inspect.getsourcefile(value)
+        file = inspect.getsourcefile(inspect.unwrap(value))
         module, name = value.__module__, value.__qualname__
     except (TypeError, AttributeError):
         file, module, name = None, "", repr(value)

@@ -67,7 +67,8 @@ class TrainSweep:
             ]
             named = Counter((label(config), config.seed) for config in counts)
             problems += [
-                f"two datasets give one label, '{name}'; rename a file"
+                f"two configs have one label, '{name}': rename the file of a "
+                "dataset or of a model"
                 for (name, _), n in named.items()
                 if n > 1
             ]

@@ -29,9 +29,9 @@ from raybs.config.status import Status
 from raybs.config.trial import Phase, TrainConfig
 from raybs.gradients.references import References, sample_order
 from raybs.gradients.sums import AT_ONCE, Sums, flat
-from raybs.models.base import Model, take_steps
+from raybs.models.base import Model
 from raybs.models.seeding import MODULE_DRAWS_STREAM, seeded
-from raybs.models.state import State, Step, select
+from raybs.models.state import State, Step, select, take_steps
 
 
 @torch.no_grad()

@@ -11,8 +11,8 @@ from torch import Tensor
 from raybs.config.gradient_sweep import Cell, Pair
 from raybs.datasets.tensors import Dataset
 from raybs.gradients.sums import AT_ONCE, Sums, flat
-from raybs.models.base import Model, take_steps
-from raybs.models.state import State, generator
+from raybs.models.base import Model
+from raybs.models.state import State, generator, take_steps
 
 SAMPLES_STREAM = 2
 

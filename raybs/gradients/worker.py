@@ -61,7 +61,8 @@ class DrawWorker:
             self.store.write_gradients(chunk.cell.key, np.stack(kept), chunk.pairs)
         seconds = time.perf_counter() - start
         device = data.train_images.device.type
-        self._write(chunk, columns, counts, seconds, device)
+        num_replicas = self.num_replicas if references.model.side_by_side else 1
+        self._write(chunk, columns, counts, seconds, device, num_replicas)
         num_diverged = columns["status"].count(Status.DIVERGED)
         return Drawn(seconds=seconds, num_diverged=num_diverged)
 
@@ -72,6 +73,7 @@ class DrawWorker:
         counts: np.ndarray[Any, Any],
         seconds: float,
         device: str,
+        num_replicas: int,
     ) -> None:
         """Write down what was drawn, by column, and its histogram."""
         bins = counts.nonzero()[0]
@@ -86,7 +88,7 @@ class DrawWorker:
                 "seconds": seconds,
                 "device": device_name(device),
                 "num_threads": torch.get_num_threads(),
-                "num_replicas": self.num_replicas,
+                "num_replicas": num_replicas,
                 "torch_version": str(torch.__version__),
             }
         )

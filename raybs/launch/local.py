@@ -7,8 +7,7 @@ from functools import partial
 
 import torch
 
-from raybs.code.loading import pinned
-from raybs.code.source import read_source
+from raybs.code.loading import pinned, read_planned
 from raybs.datasets.dataset import Arrays
 from raybs.datasets.tensors import Dataset, to_device
 from raybs.gradients.worker import DrawWorker
@@ -16,15 +15,13 @@ from raybs.launch.events import Calibrate, Event, EventKind, OnEvent
 from raybs.launch.frontier import Frontier, Pack
 from raybs.launch.resources import Resources
 from raybs.models.device import prepare
+from raybs.models.making import load_code
 from raybs.plan.chunks import Chunk
 from raybs.plan.plan import Plan
 from raybs.store.files import StoreError
 from raybs.store.store import Store
 from raybs.train.probe import probe
 from raybs.train.worker import carry
-
-FAILURES = (OSError, RuntimeError, ValueError)
-"""What may go wrong with a piece of work, and not with the next."""
 
 
 def run_local(
@@ -54,7 +51,7 @@ def run_local(
         plan = calibrate(device, measure, 1, at_end=False)
     on_device = OnDevice(datasets, device)
     frontier = Frontier(plan, resources.num_replicas)
-    with pinned({name: read_source(name) for name in plan.own_code}):
+    with pinned(read_planned(plan.own_code), load_code):
         while not stop.is_set() and (indices := frontier.take()):
             _train(Pack(frontier, indices, on_event), store, on_device, stop)
         worker = DrawWorker(store, resources.num_replicas or 1)
@@ -109,7 +106,7 @@ def _train(pack: Pack, store: Store, data: OnDevice, stop: threading.Event) -> N
                     return
     except StoreError:  # nothing else could be stored either
         raise
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001  # a user's code may raise any
         pack.fail(_in_words(error))
     else:
         pack.finish()
@@ -124,7 +121,7 @@ def _draw(
         drawn = worker.carry(chunk, data[chunk.cell.config.dataset])
     except StoreError:
         raise
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001  # a user's code may raise any
         message = _in_words(error)
         on_event(Event(kind=EventKind.FAILED, index=index, message=message))
     else:

@@ -21,6 +21,7 @@ from raybs.models.state import (
     Step,
     Steps,
     from_tensors,
+    take_steps,
 )
 from raybs.store.tensors import Tensors
 
@@ -178,20 +179,3 @@ def make_step(
         assert not observers
         step = optimizer_step(config, state)
     return Captured(step, cuda_graph) if state.weights[0].is_cuda else step
-
-
-def take_steps(
-    data: Dataset,
-    order: Tensor,
-    step: Step,
-    batch_size: int,
-    learning_rates: Sequence[float],
-    at_once: int,
-) -> None:
-    """Step through the training samples at `order`, (R, samples)."""
-    labels = data.train_labels[order]
-    for start in range(0, order.shape[1], at_once):
-        picked = order[:, start : start + at_once]
-        images = data.train_images.index_select(0, picked.flatten())
-        images = images.view(*picked.shape, -1)
-        step(images, labels[:, start : start + at_once], learning_rates, batch_size)

@@ -1,4 +1,4 @@
-"""Tries a network before anything trains: is it one, how large, which one."""
+"""Checks a network before training: is it valid, how large, and which one is it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def inspect_network(
 ) -> Network:
     """Try the network that `configs` share, equal but for seed, phases and optimizer.
 
-    What identifies it is that of seed 0, whatever their seeds are. `cells` are of the
+    Its probe is taken at seed 0, whatever the seeds of the configs. `cells` are of the
     draws from its states.
 
     Raises:
@@ -67,7 +67,7 @@ def _inspect(
     for cell in cells:
         _check_layers(model.bound(state, 0), names.weights, cell)
     probe = _probe(config, model, state)
-    if not all(map(math.isfinite, probe)):
+    if not all(map(math.isfinite, probe.values())):
         raise ValueError(
             f"{config.model}: its gradients at init are not finite on the first "
             f"{len(model.data.train_labels)} training samples."
@@ -99,7 +99,7 @@ def _equal(one: State, other: State) -> bool:
 
 
 def _check_output(config: TrainConfig, model: ModuleModel, state: State) -> None:
-    """Refuse a network, or a loss, whose outputs are no logits, or no losses."""
+    """Refuse a network that gives no logits, or a loss that gives no losses."""
     data, module = model.data, model.bound(state, 0)
     images, labels = data.train_images, data.train_labels
     name = config.model
@@ -107,7 +107,7 @@ def _check_output(config: TrainConfig, model: ModuleModel, state: State) -> None
     samples = model.samples(images)
     try:
         with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
-            logits = module(samples)
+            logits = module(samples.clone())
     except Exception as error:
         raise fails_on(samples.shape, name, error) from error
     _check_logits(config, logits, len(images), data.num_classes)
@@ -180,7 +180,7 @@ def _trained(model: ModuleModel, state: State, samples: Tensor) -> Any:
     """Return what the network gives in train mode, at a copy of `state`."""
     module = model.bound(select(state, [0]), 0).train()
     with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
-        return module(samples)
+        return module(samples.clone())
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
@@ -231,24 +231,45 @@ def _check_layers(module: nn.Module, weights: Sequence[str], cell: Cell) -> None
             )
 
 
-def _probe(config: TrainConfig, model: ModuleModel, state: State) -> tuple[float, ...]:
-    """Return the loss at init on a fixed batch, and its gradient norms by weight."""
-    module = model.bound(select(state, [0]), 0).eval()
+def _probe(config: TrainConfig, model: ModuleModel, state: State) -> dict[str, float]:
+    """Return what tells the network from another one, by what it is.
+
+    At init and on a fixed batch: the loss in train mode, the norm of its gradient by
+    each parameter, and then the loss in eval mode, by buffers that have seen the batch.
+
+    Raises:
+        ValueError: It has no gradient.
+    """
+    copied = select(state, [0])
+    module = model.bound(copied, 0).train()
     data: Dataset = model.data
-    assert state.names is not None
     own = dict(module.named_parameters())
-    weights = [own[name] for name in state.names.weights]
-    taught = [weight for weight in weights if weight.requires_grad]
+    taught = [name for name, parameter in own.items() if parameter.requires_grad]
     with torch.enable_grad(), seeded(0, MODULE_TRAINING_STREAM):
-        logits = module(model.samples(data.train_images)).float()
-        loss = model.loss(logits, data.train_labels).mean()
+        loss = _loss(model, module)
         if not loss.requires_grad:
             raise ValueError(
                 f"{config.model}: nothing of it can be trained; its loss has no "
                 "gradient by any parameter."
             )
-        gradients: Sequence[Tensor] = ()
-        if taught:
-            gradients = torch.autograd.grad(loss, taught, materialize_grads=True)
-    norms = {id(w): float(g.norm()) for w, g in zip(taught, gradients, strict=True)}
-    return (float(loss.detach()), *(norms.get(id(weight), 0.0) for weight in weights))
+        try:
+            gradients = torch.autograd.grad(
+                loss, [own[name] for name in taught], materialize_grads=True
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"{config.model} has no gradient on its first "
+                f"{len(data.train_labels)} training samples: {error}"
+            ) from error
+    probe = {"the loss on a fixed batch": float(loss.detach())}
+    for name, gradient in zip(taught, gradients, strict=True):
+        probe[f"the gradient of {name} on a fixed batch"] = float(gradient.norm())
+    with torch.no_grad(), seeded(0, MODULE_TRAINING_STREAM):
+        loss = _loss(model, module.eval())
+    return probe | {"the loss on a fixed batch in eval mode": float(loss)}
+
+
+def _loss(model: ModuleModel, module: nn.Module) -> Tensor:
+    data = model.data
+    logits = module(model.samples(data.train_images.clone())).float()
+    return model.loss(logits, data.train_labels).mean()

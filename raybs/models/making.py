@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from raybs.code.loading import load
 from raybs.config.trial import TrainConfig
 from raybs.models.cnn import make_cnn
 from raybs.models.mlp import make_sequential
+from raybs.models.seeding import MODULE_IMPORT_STREAM, seeded
 
 BUFFER_TYPES = (
     torch.float32,
@@ -24,6 +26,16 @@ BUFFER_TYPES = (
     torch.bool,
 )
 """Of buffers: what is stored."""
+
+
+def load_code(name: str) -> Callable[..., Any]:
+    """Import a user's code; what it draws meanwhile is the same in every process.
+
+    Raises:
+        ValueError: It cannot be imported.
+    """
+    with seeded(0, MODULE_IMPORT_STREAM):
+        return load(name)
 
 
 def make_module(
@@ -103,6 +115,12 @@ def _check(name: str, module: Any) -> None:
                 f"{name}: {own} is on {tensor.device}; make the module on the CPU, "
                 "raybs moves it."
             )
+    places = [own for own, _ in module.named_buffers(remove_duplicate=False)]
+    if len(places) > len(buffers):
+        shared = next(own for own in places if own not in buffers)
+        raise ValueError(
+            f"{name}: {shared} is also another module's buffer; give each its own."
+        )
     for own, parameter in parameters.items():
         if parameter.dtype != torch.float32:
             raise ValueError(

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raybs.code.loading import load
 from raybs.config.keys import Epoch
 from raybs.config.own import is_own
 from raybs.config.trial import TrainConfig
@@ -26,7 +25,7 @@ from raybs.models.binding import (
     write_back,
 )
 from raybs.models.cuda_graphs import Captured, cuda_graph
-from raybs.models.making import make_module
+from raybs.models.making import load_code, make_module
 from raybs.models.optimizers import update_of
 from raybs.models.scoring import module_scorer
 from raybs.models.seeding import (
@@ -44,6 +43,7 @@ from raybs.models.state import (
     from_tensors,
     moment_names,
     select,
+    take_steps,
 )
 from raybs.store.tensors import Tensors
 
@@ -65,10 +65,10 @@ class ModuleModel:
         self.config = config
         self.data = data
         self.device = data.train_images.device
-        self.own = load(config.model) if is_own(config.model) else None
+        self.own = load_code(config.model) if is_own(config.model) else None
         self.loss: Loss = _cross_entropy
         if is_own(config.loss):
-            self.loss = load(config.loss)
+            self.loss = load_code(config.loss)
         # One per replica; bound to the tensors of one state after the other.
         self.pool: list[nn.Module] = []
         self.why_alone = ""
@@ -138,8 +138,9 @@ class ModuleModel:
         ) -> None:
             for r, (config, step) in enumerate(zip(configs, replicas, strict=True)):
                 self.bound(state, r).train()
+                own, rate, size = order[r : r + 1], learning_rates[r], epoch.batch_size
                 with seeded(config.seed, MODULE_TRAINING_STREAM, number):
-                    self.walk(order[r], step, epoch.batch_size, learning_rates[r])
+                    take_steps(self.data, own, step, size, [rate], size)
 
         return train_epoch
 
@@ -176,6 +177,8 @@ class ModuleModel:
         """Return a Step in eval mode that changes nothing, and is observed."""
         names = state.names
         assert names is not None
+        # Its own: that of the pool may be bound to a state that moves.
+        module = self.build(self.config)
 
         def step(
             images: Tensor,
@@ -183,7 +186,7 @@ class ModuleModel:
             learning_rates: Sequence[float],
             batch_size: int,
         ) -> None:
-            module = self.bound(state, 0)
+            bind(module, state, 0)
             own = [tensor_of(module, names.weights[layer]) for layer in observer.layers]
             for number, start in enumerate(range(0, labels.shape[1], batch_size)):
                 part = slice(start, start + batch_size)
@@ -254,14 +257,6 @@ class ModuleModel:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = module(self.samples(images))
         return self.loss(logits.float(), labels)
-
-    def walk(self, order: Tensor, step: Step, batch_size: int, rate: float) -> None:
-        """Step through the training samples at `order`, (samples,)."""
-        data = self.data
-        for start in range(0, len(order), batch_size):
-            picked = order[start : start + batch_size]
-            images = data.train_images.index_select(0, picked)
-            step(images[None], data.train_labels[picked][None], [rate], batch_size)
 
     def scorer(self, state: State, at_once: int) -> Score:
         """Return what scores samples in eval mode, and leaves all else as it was."""

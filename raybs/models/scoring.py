@@ -52,7 +52,8 @@ def _score(
     with at_rest(module), seeded(0, MODULE_MEASURING_STREAM, state.epoch):
         for start in range(0, len(labels), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            logits = module(model.samples(images[part])).float()
+            # A copy: what a module changes in place would be the dataset.
+            logits = module(model.samples(images[part].clone())).float()
             loss += model.loss(logits, labels[part]).sum()
             num_right += (logits.argmax(1) == labels[part]).sum()
     return loss, num_right

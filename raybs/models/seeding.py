@@ -18,6 +18,8 @@ MODULE_MEASURING_STREAM = 6
 
 MODULE_DRAWS_STREAM = 7
 
+MODULE_IMPORT_STREAM = 8
+
 
 @contextlib.contextmanager
 def seeded(seed: int, stream: int, number: int = 0) -> Iterator[None]:

@@ -13,11 +13,10 @@ from torch.func import functional_call, grad, vmap
 from raybs.config.keys import Epoch, path, resolved
 from raybs.config.trial import TrainConfig
 from raybs.datasets.tensors import Dataset
-from raybs.models.base import take_steps
 from raybs.models.cuda_graphs import Captured, cuda_graph
 from raybs.models.optimizers import Update
 from raybs.models.seeding import MODULE_TRAINING_STREAM, random_states, seeded
-from raybs.models.state import Step, Steps
+from raybs.models.state import Step, Steps, take_steps
 
 Losses = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
 """From what gives logits (B, C), stored samples (B, features) and labels (B,) to one

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raybs.config.keys import Epoch
 from raybs.config.trial import TrainConfig
+from raybs.datasets.tensors import Dataset
 from raybs.store.tensors import Tensors
 
 INIT_STREAM = 0
@@ -197,3 +198,20 @@ def from_tensors(
         )
     except KeyError as error:
         raise ValueError(f"the stored state lacks {error}") from None
+
+
+def take_steps(
+    data: Dataset,
+    order: Tensor,
+    step: Step,
+    batch_size: int,
+    learning_rates: Sequence[float],
+    at_once: int,
+) -> None:
+    """Step through the training samples at `order`, (R, samples)."""
+    labels = data.train_labels[order]
+    for start in range(0, order.shape[1], at_once):
+        picked = order[:, start : start + at_once]
+        images = data.train_images.index_select(0, picked.flatten())
+        images = images.view(*picked.shape, -1)
+        step(images, labels[:, start : start + at_once], learning_rates, batch_size)

@@ -33,9 +33,13 @@ def change_training(sweep: TrainSweep, changes: Changes) -> TrainSweep:
     if changes.max_epochs:
         configs = tuple(map(_resolve, sweep.configs))
         sweep = truncated(replace(sweep, configs=configs), changes.max_epochs)
-    fields = {name: getattr(changes, name) for name in ("precision", "model", "loss")}
+    fields: dict[str, Any] = {
+        name: getattr(changes, name) for name in ("precision", "model", "loss")
+    }
     fields = {name: value for name, value in fields.items() if value}
     if fields:
+        if fields.get("model", "mlp") != "mlp":  # these belong to mlp alone
+            fields |= {"hidden": TrainConfig.hidden, "init": TrainConfig.init}
         changed = [replace(config, **fields) for config in sweep.configs]
         sweep = replace(sweep, configs=tuple(dict.fromkeys(changed)))
     return sweep

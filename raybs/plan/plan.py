@@ -6,7 +6,7 @@ No Ray and no torch: a plan is a function of configs and of what the store holds
 import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from raybs.config.sweep import GOAL_COLUMNS
@@ -27,7 +27,7 @@ class Plan:
     """Stretches, parents first, and chunks of draws from the states where they end.
 
     What the stretches leave aside, in epochs; bytes to write. Its seconds are those of
-    workers of `speed`.
+    workers of `speed`. `fingerprints` are those of datasets and of a user's code.
     """
 
     speed: Speed
@@ -41,6 +41,7 @@ class Plan:
     row_bytes: int
     largest_state: int
     draws_asked: int = 0
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def to_train(self) -> int:
@@ -58,11 +59,12 @@ class Plan:
         return (*self.stretches, *self.chunks)
 
     @property
-    def own_code(self) -> set[str]:
-        """Names of the user's code that workers need."""
+    def own_code(self) -> dict[str, str]:
+        """The fingerprints of the user's code that workers need, by name."""
         configs: set[TrainConfig] = {stretch.config for stretch in self.stretches}
         configs |= {chunk.cell.config for chunk in self.chunks}
-        return {name for config in configs for name in own_code(config)}
+        names = {name for config in configs for name in own_code(config)}
+        return {name: self.fingerprints[name] for name in names}
 
     @property
     def seconds(self) -> float:
@@ -123,6 +125,7 @@ def make_plan(
         state_bytes=sum(map(operator.mul, num_kept, sizes)),
         row_bytes=sum(len(stretch.measure) for stretch in stretches) * ROW_BYTES,
         largest_state=max(sizes, default=0),
+        fingerprints={n: f for r in asked for n, f in r.fingerprints.items()},
     )
 
 

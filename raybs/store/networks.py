@@ -24,8 +24,8 @@ class Network:
     `weights` are the names and shapes of its parameters of two or more dimensions, from
     input to output; `num_parameters` counts all of them, `num_buffers` what else is
     stored, in float32 values. `step_seconds` holds (batch_size, seconds) of one step of
-    plain SGD, `sample_seconds` is what measuring one sample takes. `probe` are the loss
-    at init on the probe batch, and the norms of its gradients by the weights.
+    plain SGD, `sample_seconds` is what measuring one sample takes. `probe` holds what
+    it gives at init on the probe batch, by what that is: losses, and gradient norms.
     """
 
     weights: tuple[tuple[str, tuple[int, ...]], ...]
@@ -33,7 +33,7 @@ class Network:
     num_buffers: int
     step_seconds: tuple[tuple[int, float], ...]
     sample_seconds: float
-    probe: tuple[float, ...]
+    probe: Mapping[str, float]
 
     def differs(self, other: "Network") -> str:
         """Say what of `other`, which has the same code, is not as it was; or ""."""
@@ -41,13 +41,12 @@ class Network:
             return "the shapes of its weights"
         if self.num_parameters != other.num_parameters:
             return "how many parameters it has"
-        pairs = list(zip(self.probe, other.probe, strict=True))
-        names = ["its loss on a fixed batch", *(name for name, _ in self.weights)]
-        for name, (a, b) in zip(names, pairs, strict=True):
-            largest = max(abs(a), abs(b), 1e-12)
-            if not math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE * largest):
-                what = name if name == names[0] else f"the gradient of {name} there"
-                return f"{what}: {a:.6g}, and {b:.6g} now"
+        if self.probe.keys() != other.probe.keys():
+            return "which of its parameters are trained"
+        for name, value in self.probe.items():
+            now = other.probe[name]
+            if not math.isclose(value, now, rel_tol=TOLERANCE, abs_tol=1e-12):
+                return f"{name}: {value:.6g} before, {now:.6g} now"
         return ""
 
 
@@ -75,15 +74,11 @@ def network_from_json(value: Mapping[str, Any]) -> Network:
             num_buffers=int(value["num_buffers"]),
             step_seconds=tuple((int(b), float(x)) for b, x in value["step_seconds"]),
             sample_seconds=float(value["sample_seconds"]),
-            probe=tuple(map(float, value["probe"])),
+            probe={str(n): float(x) for n, x in value["probe"].items()},
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"not a network: {error}") from None
     seconds = [x for _, x in network.step_seconds] + [network.sample_seconds]
-    if (
-        not network.step_seconds
-        or not all(0 < x < math.inf for x in seconds)
-        or len(network.probe) != len(network.weights) + 1
-    ):
+    if not network.step_seconds or not all(0 < x < math.inf for x in seconds):
         raise ValueError("not a network")
     return network

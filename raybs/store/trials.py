@@ -73,8 +73,8 @@ def find_trial(store: Store, given: str) -> RecordedTrial:
             return matches[0]
         if matches:
             raise ValueError(
-                f"{len(matches)} trials in {store.uri} are {given!r}; give one's key, "
-                f"or more of it:\n{_listed(matches)}"
+                f"{len(matches)} trials in {store.uri} match {given!r}; give one's "
+                f"key, or more of it:\n{_listed(matches)}"
             )
     raise ValueError(
         f"No trial {given!r} in {store.uri}; give a key, a beginning of one, or a "

@@ -120,4 +120,4 @@ def _flat(tensor: Tensor) -> Tensor:
     """Return (R, entries) in float64: in float32 a cosine of 1 came out as 1.00001."""
     if tensor.device.type == "mps":  # has no float64
         tensor = tensor.cpu()
-    return tensor.flatten(1).double()
+    return tensor.reshape(len(tensor), -1).double()  # of a scalar parameter, too

@@ -42,9 +42,9 @@ def with_networks(asked: Sequence[Asked], store: Store) -> list[Asked]:
         if key in known and (what := known[key].differs(network)):
             raise ValueError(
                 f"{configs[0].model} is not the network that {store.uri} has rows of, "
-                f"though its files are the same: {what}. It uses something that its "
-                "files do not show, a file that it reads or a global; undo that "
-                "change, or give another --results."
+                f"though its files are the same: {what}. It depends on something "
+                "outside its code, such as a data file or a global; undo that change, "
+                "or give another --results."
             )
         networks[key] = network
     return [_with_networks(item, networks) for item in asked]

@@ -150,10 +150,10 @@ def test_bad_inputs_are_named_with_status_2(here, subset):
     Path("folder").mkdir()
     for words, said in [
         ([key, "--output", "none/x.safetensors"], "there is no folder none"),
-        ([key, "--output", "folder"], "this is no file"),
+        ([key, "--output", "folder"], "this is not a regular file"),
         ([key, "--output", "x", "--results", "none"], "No results in 'none'"),
         (["zzz", "--output", "x"], "No trial 'zzz' in"),
-        ([label, "--output", "x"], f"2 trials in {Path('results').resolve()} are"),
+        ([label, "--output", "x"], f"2 trials in {Path('results').resolve()} match"),
         ([diverged, "--output", "x"], "diverged in epoch"),
         ([key], "Missing option '--output'"),
     ]:

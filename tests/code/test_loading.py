@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raybs.code import loading
-from raybs.code.loading import carry_along, check_code, load
+from raybs.code.loading import carry_along, check_code, load, read_planned
 from raybs.code.source import read_source
 from raybs.config import Phase, TrainConfig
 
@@ -94,7 +94,7 @@ def test_code_that_changed_since_the_plan_is_refused(net):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("make = 1", "is int, nothing to be called"),
+        ("make = 1", "is of type int, which cannot be called"),
         ("import absent_of_test\nmake = 1", "No module named 'absent_of_test'"),
         ("raise SystemExit(3)\nmake = 1", "cannot be imported: SystemExit: 3"),
     ],
@@ -103,3 +103,26 @@ def test_what_cannot_be_imported_is_said(net, text, words):
     Path("net.py").write_text(text)
     with pytest.raises(ValueError, match=words):
         load(net)
+
+
+def test_a_script_that_runs_raybs_when_it_is_imported_is_told(net):
+    Path("net.py").write_text(
+        "from raybs.code.loading import load\nload('net.py:make')\ndef make(): pass\n"
+    )
+    with pytest.raises(ValueError, match="below if __name__ == '__main__'") as error:
+        load(net)
+    assert len(str(error.value)) < 300
+
+
+def test_a_relative_import_gets_a_hint(net):
+    Path("net.py").write_text("from .helper import N\nmake = lambda: N\n")
+    with pytest.raises(ValueError, match="name it like package.module:NAME"):
+        load(net)
+
+
+def test_code_that_has_changed_since_the_plan_is_refused(net):
+    planned = {net: read_source(net).fingerprint}
+    assert read_planned(planned).keys() == {net}
+    Path("helper.py").write_text("N = 40\n")
+    with pytest.raises(ValueError, match="has changed since the plan was made"):
+        read_planned(planned)

@@ -100,3 +100,17 @@ def test_what_is_not_there_is_named(net, name, words):
     Path("net.v2.py").write_text("make = int\n")
     with pytest.raises(ValueError, match=words):
         read_source(name)
+
+
+def test_own_code_outside_of_the_folder_is_refused(net, monkeypatch):
+    above = Path.cwd().parent
+    (above / "besides.py").write_text("P = 1\n")
+    monkeypatch.syspath_prepend(above)
+    Path("net.py").write_text("from besides import P\ndef make(): pass\n")
+    with pytest.raises(ValueError, match="imports besides from .*, outside of its own"):
+        read_source(net)
+
+
+def test_a_name_may_come_by_a_star(net):
+    Path("net.py").write_text("from helper import *\n")
+    assert "helper.py" in read_source("net.py:build").files

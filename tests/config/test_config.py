@@ -176,7 +176,7 @@ def test_equal_trials_in_one_sweep_are_refused_however_spelt():
     with pytest.raises(ValueError, match="use a tuple or a list"):
         TrainSweep(configs=once)
     data = [replace(once, dataset=f"{folder}/x.npz") for folder in "ab"]
-    with pytest.raises(ValueError, match="two datasets give one label"):
+    with pytest.raises(ValueError, match="two configs have one label"):
         TrainSweep(configs=data)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import save_subset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -418,3 +419,20 @@ def test_a_function_is_named_after_its_file():
     for nowhere in (lambda num_classes: None, print):
         with pytest.raises(ValueError, match="put it into a file"):
             grid(**options, model=nowhere)
+
+
+def test_what_belongs_to_adam_is_not_dropped_in_silence():
+    with pytest.raises(ValueError, match="beta1 belongs to adam and adamw"):
+        grid(batch_size=8, learning_rate=0.1, epochs=1, beta1=0.5)
+    both = grid(
+        batch_size=8, learning_rate=0.1, epochs=1, beta1=0.5, optimizer=["sgd", "adam"]
+    )
+    assert [config.beta1 for config in both.configs] == [0.9, 0.5]
+
+
+def test_a_point_may_name_a_network_by_its_function():
+    sweep = grid(
+        batch_size=8, learning_rate=0.1, epochs=1, points=[{"model": save_subset}]
+    )
+    [config] = sweep.configs
+    assert config.model.endswith("helpers.py:save_subset")

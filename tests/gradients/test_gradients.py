@@ -13,9 +13,9 @@ from raybs.config.gradient_sweep import Cell, GradientSweep, cells
 from raybs.gradients.draw import draw
 from raybs.gradients.references import References, sample_order, sample_set
 from raybs.gradients.sums import Sums
-from raybs.models.base import make_model, make_step, samples_per_call, take_steps
+from raybs.models.base import make_model, make_step, samples_per_call
 from raybs.models.mlp import init_state
-from raybs.models.state import select
+from raybs.models.state import select, take_steps
 
 ARTICLE = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256, 512, 1024)
 

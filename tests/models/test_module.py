@@ -15,7 +15,8 @@ from raybs.config.gradient_sweep import MAX_DRAWS, GradientSweep
 from raybs.config.sweep import TrainSweep
 from raybs.datasets.dataset import load_arrays
 from raybs.datasets.tensors import to_device
-from raybs.gradients.references import sample_order
+from raybs.gradients.draw import draw
+from raybs.gradients.references import References, sample_order
 from raybs.models.module import ModuleModel
 from raybs.models.seeding import (
     MODULE_DRAWS_STREAM,
@@ -303,6 +304,34 @@ def test_samples_have_their_own_shape(tmp_path, monkeypatch, shape, layers, seen
     )
     frames = run(sweep, local=True)
     assert list(frames.trials["status"]) == ["complete"]
+
+
+def test_draws_of_a_module_do_not_depend_on_those_before(files, subset):
+    start = subset.config((64, 0.05, 1), model="net.py:make", hidden=(1024, 1024))
+    sweep = GradientSweep(
+        regimes={"early": start},
+        batch_sizes=(8,),
+        num_draws=4,
+        num_samples=40,
+        learning_rate=0.1,
+    )
+    run(replace(sweep, num_draws=1), local=True, results="drawn")
+    [wanted] = ask("mine", "Mine", sweep, Changes()).wanted
+    model = ModuleModel(start, subset.data)
+    stored = open_store("drawn").read_state(wanted.cell.state_key)
+
+    def drawn(pairs):
+        references = References(
+            start=model.load([start], [stored]),
+            data=subset.data,
+            cell=wanted.cell,
+            model=model,
+        )
+        return [row for row, _ in draw(references, wanted.cell, pairs)]
+
+    alone = [row for pair in wanted.pairs for row in drawn([pair])]
+    assert drawn(wanted.pairs) == alone
+    assert len({row["summed_gradient_norm"] for row in alone}) == 4
 
 
 @pytest.mark.parametrize("frozen", [False, True])

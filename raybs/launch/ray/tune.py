@@ -14,7 +14,8 @@ from functools import partial
 import ray
 from ray import tune
 
-from raybs.code.source import Source, read_source
+from raybs.code.loading import read_planned
+from raybs.code.source import Source
 from raybs.datasets.dataset import Arrays
 from raybs.launch.events import Calibrate, OnEvent
 from raybs.launch.frontier import Frontier
@@ -82,7 +83,7 @@ def run_ray(
             count = workers.count()
             plan = calibrate(workers.device, measure, count, at_end=False)
         arrays = {name: ray.put(arrays) for name, arrays in datasets.items()}
-        sources = {name: read_source(name) for name in plan.own_code}
+        sources = read_planned(plan.own_code)
         tasks = DrawTasks(
             plan, store, arrays, sources, workers, on_event=on_event, stop=stop
         )
