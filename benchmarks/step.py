@@ -1,7 +1,7 @@
 """One training step on one CPU thread, beside what a user would otherwise write.
 
 Run: python -m benchmarks.step          (needs the extra bench: pip install '.[bench]')
-Time: 5 minutes. Leave the machine alone meanwhile.
+Time: 6 minutes. Leave the machine alone meanwhile.
 """
 
 import os

@@ -101,11 +101,12 @@ def test_the_reference_draws_say_what_the_docs_say(reference):
 @pytest.mark.slow
 def test_the_verdicts_of_the_readme_are_those_of_the_reference_run(reference):
     verdicts = analysis.verdicts(reference)
-    findings = [verdict for verdict in verdicts if verdict.claim.kind == "finding"]
-    assert to_markdown(findings_table(findings)) in PAGES[0].read_text()
+    for kind in ("finding", "network"):
+        of_kind = [verdict for verdict in verdicts if verdict.claim.kind == kind]
+        assert to_markdown(findings_table(of_kind)) in PAGES[0].read_text()
     # What the project states as reproduced is what this run supports.
     for verdict in verdicts:
-        if verdict.claim.kind in ("finding", "statement"):
+        if verdict.claim.kind in ("finding", "statement", "network"):
             assert verdict.claim.reproduced == (verdict.verdict == "supported")
 
 
